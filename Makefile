@@ -1,0 +1,32 @@
+# make run   builds Serin, serves the example model and asks it
+# make test  passes all tests, fetching what they need
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+.PHONY: build run test lint bench interop nightly clean
+
+build: ## a static binary: bin/serin
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/serin ./cmd/serin
+
+run: build ## import, serve and ask the example model; Ctrl-C drains and stops
+	@$(GO) run ./examples/installs/run
+
+test: build ## all tests, with the real libraries beside
+	scripts/test.sh
+
+lint: ## golangci-lint, and govulncheck where its data can be had
+	scripts/lint.sh
+
+bench: build ## figures against rivals, printed as the tables of bench/README.md
+	scripts/venv.sh xgboost
+	$(GO) run ./bench
+
+interop: build ## real clients from PyPI against a running server
+	scripts/interop.sh
+
+nightly: build ## long fuzzing of every parser, and kill loops
+	scripts/nightly.sh
+
+clean:
+	rm -rf bin .venv .tools bench/out

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# What takes too long for every change: each fuzz target for a while (FUZZTIME, default 10m each), and kill loops with many rounds
+# (SERIN_KILLS, default 500).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/venv.sh xgboost xgboost17
+SERIN_KILLS=${SERIN_KILLS:-500} go test -count=1 -timeout 4h -run 'Kill|Crash|Fault' ./...
+for package in $(go list ./internal/...); do
+  for target in $(go test -list '^Fuzz' "$package" | grep '^Fuzz' || true); do
+    echo "fuzzing $target of $package"
+    go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-10m}" "$package"
+  done
+done
