@@ -1,0 +1,78 @@
+// Command serin takes a machine-learning model from training to production: it keeps models in a registry and serves them over the
+// protocols that clients already speak. Each command has a file of its own here; what a command does is in internal/.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/serin-ml/serin/internal/fault"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the first signal asks to stop; a second one kills
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// cli is every command and the flags they share.
+type cli struct {
+	DataDir string `name:"data-dir" env:"SERIN_DATA_DIR" default:".serin" placeholder:"DIR" help:"Where models and state are kept (default: .serin)."`
+	JSON    bool   `help:"Print JSON, for programs."`
+
+	Serve   serveCmd   `cmd:"" help:"Serve models over HTTP and gRPC until told to stop."`
+	Check   checkCmd   `cmd:"" help:"Check a configuration file and tell every mistake at once."`
+	Predict predictCmd `cmd:"" help:"Answer the rows of a file with a model, without a server."`
+	Model   modelCmd   `cmd:"" help:"Keep models, their versions and aliases."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// exited carries the exit code of a command that ends the parser, such as --help.
+type exited int
+
+// run runs one command line and returns its exit code: 0, 1 when the command failed, 2 when it was not understood.
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) (code int) {
+	defer func() {
+		if p := recover(); p != nil {
+			e, ours := p.(exited)
+			if !ours {
+				panic(p)
+			}
+			code = int(e)
+		}
+	}()
+	var c cli
+	say := &speaker{in: in, out: out, errs: errs}
+	parser, err := kong.New(&c,
+		kong.Name("serin"),
+		kong.Description("From a trained model to production, and on: registry and server in one binary."),
+		kong.Writers(out, errs),
+		kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: false}),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		say.failure(err)
+		return 1
+	}
+	chosen, err := parser.Parse(args)
+	if err != nil {
+		say.failure(fault.Invalidf("%w", err).WithHint("`serin --help` lists the commands, `serin COMMAND --help` its flags"))
+		return 2
+	}
+	say.json = c.JSON
+	chosen.BindTo(ctx, (*context.Context)(nil))
+	if err := chosen.Run(&c, say); err != nil {
+		say.failure(err)
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"github.com/serin-ml/serin/internal/api"
+	"github.com/serin-ml/serin/internal/app"
+	"github.com/serin-ml/serin/internal/config"
+	"github.com/serin-ml/serin/internal/fault"
+)
+
+// configFile is what serve and check read where no file is named.
+const configFile = "serin.yaml"
+
+type serveCmd struct {
+	Config  string `short:"c" placeholder:"FILE" help:"Configuration (default: serin.yaml if it is there; else every model with a champion is served)."`
+	HTTP    string `name:"http" placeholder:"ADDR" env:"SERIN_HTTP" help:"Address of the data plane, HOST:PORT (default: :8080)."`
+	GRPC    string `name:"grpc" placeholder:"ADDR" env:"SERIN_GRPC" help:"Address of the data plane over gRPC (default: :8081)."`
+	Control string `placeholder:"ADDR" env:"SERIN_CONTROL" help:"Address of the control plane (default: 127.0.0.1:8090). Off loopback it asks for the token in DIR/control.token."`
+	LogJSON bool   `name:"log-json" help:"Log lines of JSON to stderr, rather than text."`
+	Debug   bool   `help:"Log refused requests too."`
+}
+
+// Run serves until ctx ends.
+func (s *serveCmd) Run(ctx context.Context, c *cli, say *speaker) error {
+	settings, err := readConfig(s.Config)
+	if err != nil {
+		return err
+	}
+	for flag, key := range map[*string]*string{&s.HTTP: &settings.Server.HTTP, &s.GRPC: &settings.Server.GRPC, &s.Control: &settings.Server.Control} {
+		if *flag != "" {
+			*key = *flag
+		}
+	}
+	if err := settings.Server.Check(); err != nil {
+		return err
+	}
+	o := c.options(say.errs)
+	level := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if s.Debug {
+		level.Level = slog.LevelDebug
+	}
+	o.Log = slog.New(slog.NewTextHandler(say.errs, level))
+	if s.LogJSON {
+		o.Log = slog.New(slog.NewJSONHandler(say.errs, level))
+	}
+	var watch app.Watch
+	if c.JSON { // a line for each event, so that a program knows where to ask, and when
+		watch.Listening = func(l app.Listening) {
+			_ = say.event(struct { // who reads it may have gone; the server stays
+				Event string `json:"event"`
+				app.Listening
+			}{"listening", l})
+		}
+		watch.Ready = func(services []api.Service) {
+			_ = say.event(struct {
+				Event    string        `json:"event"`
+				Services []api.Service `json:"services"`
+			}{"ready", services})
+		}
+	}
+	return app.Serve(ctx, o, settings, watch)
+}
+
+// readConfig reads the file, or serin.yaml, or neither.
+func readConfig(file string) (*config.Config, error) {
+	named := file != ""
+	if !named {
+		file = configFile
+	}
+	text, err := os.ReadFile(file)
+	switch {
+	case err == nil:
+		return config.Read(file, text)
+	case errors.Is(err, fs.ErrNotExist) && !named:
+		return config.Default(), nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fault.NotFoundf("there is no file %s", file).WithHint("`serin check --schema` shows what may be in it")
+	}
+	return nil, fault.Invalidf("configuration: %w", err)
+}

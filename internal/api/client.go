@@ -1,0 +1,204 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/registry"
+)
+
+// Client speaks to a control plane. Its methods return errors with the kinds and hints that the handlers gave them.
+type Client struct {
+	base string
+	http *http.Client
+}
+
+// NewClient returns a client of the control plane at base ("http://host:port"), reached through transport.
+func NewClient(base string, transport http.RoundTripper) *Client {
+	return &Client{base, &http.Client{Transport: transport}}
+}
+
+// Direct returns a transport that calls handler in this process, request by request. It holds each answer in memory.
+func Direct(handler http.Handler) http.RoundTripper { return direct{handler} }
+
+type direct struct{ handler http.Handler }
+
+// RoundTrip serves r.
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		r = r.Clone(r.Context())
+		r.Body = http.NoBody
+	}
+	r.RequestURI = r.URL.RequestURI()
+	w := &recorder{header: http.Header{}}
+	d.handler.ServeHTTP(w, r)
+	r.Body.Close()
+	w.WriteHeader(http.StatusOK)
+	return &http.Response{
+		StatusCode: w.status, Status: http.StatusText(w.status), Header: w.header, Request: r,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()),
+	}, nil
+}
+
+// recorder keeps what a handler answers.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (w *recorder) Header() http.Header { return w.header }
+
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+}
+
+func (w *recorder) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.body.Write(p)
+}
+
+// call sends in (nil: nothing) as JSON and decodes the answer into out (nil: dropped).
+func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader = http.NoBody
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(text)
+	}
+	resp, err := c.send(ctx, method, path, "application/json", body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fault.Internalf("the control plane's answer to %s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// send sends a request and turns an answer of 400 or more into an error. The caller closes the body of any other.
+func (c *Client) send(ctx context.Context, method, path, contentType string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", contentType)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if _, network := errors.AsType[*net.OpError](err); network {
+			return nil, fault.Unavailablef("the server could not be asked: %w", err)
+		}
+		return nil, err
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		defer resp.Body.Close()
+		return nil, errorOf(resp)
+	}
+	return resp, nil
+}
+
+// errorOf turns a problem document back into the error it tells.
+func errorOf(resp *http.Response) error {
+	var p struct {
+		problem
+		Errors []struct{ Location, Message string }
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil || json.Unmarshal(text, &p) != nil || p.Detail == "" {
+		return fault.Internalf("the control plane answered %s: %.200s", resp.Status, text)
+	}
+	detail := p.Detail
+	for _, e := range p.Errors { // of a request that does not fit its schema
+		detail += "; " + e.Location + ": " + e.Message
+	}
+	e := fault.New(kindOf(p.Kind, resp.StatusCode), "%s", detail)
+	e.Hint = p.Hint
+	return e
+}
+
+func kindOf(name string, status int) fault.Kind {
+	for k := fault.Internal; k <= fault.Unavailable; k++ {
+		if k.String() == name {
+			return k
+		}
+	}
+	if status < http.StatusInternalServerError {
+		return fault.Invalid
+	}
+	return fault.Internal
+}
+
+// path joins segments to a path under /api/v1, each escaped.
+func path(segments ...string) string {
+	p := "/api/v1"
+	for _, s := range segments {
+		p += "/" + url.PathEscape(s)
+	}
+	return p
+}
+
+// Services returns the services of the server that is asked, none when the handlers run in-process.
+func (c *Client) Services(ctx context.Context) (list ServiceList, err error) {
+	err = c.call(ctx, http.MethodGet, path("services"), nil, &list)
+	return list, err
+}
+
+// Models returns all models by name.
+func (c *Client) Models(ctx context.Context) (models []registry.Summary, err error) {
+	err = c.call(ctx, http.MethodGet, path("models"), nil, &models)
+	return models, err
+}
+
+// Model returns one model with its versions and the moves of its aliases.
+func (c *Client) Model(ctx context.Context, name string) (d registry.Details, err error) {
+	err = c.call(ctx, http.MethodGet, path("models", name), nil, &d)
+	return d, err
+}
+
+// Version returns the version that ref names.
+func (c *Client) Version(ctx context.Context, ref registry.Ref) (d VersionDetails, err error) {
+	err = c.call(ctx, http.MethodGet, path("versions", short(ref)), nil, &d)
+	return d, err
+}
+
+// Verify reads every byte of the version that ref names, or of all where it is nil, and returns what is damaged.
+func (c *Client) Verify(ctx context.Context, ref *registry.Ref) (report registry.Verified, err error) {
+	where := path("damage")
+	if ref != nil {
+		where = path("versions", short(*ref), "damage")
+	}
+	err = c.call(ctx, http.MethodGet, where, nil, &report)
+	return report, err
+}
+
+// Remove removes the version that ref names.
+func (c *Client) Remove(ctx context.Context, ref registry.Ref, r RemoveRequest) (v registry.Version, err error) {
+	err = c.call(ctx, http.MethodDelete, path("versions", short(ref)), r, &v)
+	return v, err
+}
+
+// MoveAlias points an alias at a version, or removes it.
+func (c *Client) MoveAlias(ctx context.Context, model, alias string, change AliasChange) (m AliasMoved, err error) {
+	err = c.call(ctx, http.MethodPut, path("models", model, "aliases", alias), change, &m)
+	return m, err
+}
+
+// short is a reference as one segment of a path.
+func short(ref registry.Ref) string { return strings.TrimPrefix(ref.String(), "models:/") }

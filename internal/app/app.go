@@ -1,0 +1,30 @@
+// Package app is the only place where the parts meet: it opens the data directory, builds registry, gateway and control plane from
+// their adapters, runs them, and stops them in reverse.
+//
+//	Serve:  lock ─► stores ─► registry ─► gateway ◄─ follower (load, check, swap)
+//	                             └─► control plane: socket, TCP
+//	Reader, Writer:  the same control plane for commands, in-process or over the socket of a running server
+package app
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/serin-ml/serin/internal/predict/trees"
+	"github.com/serin-ml/serin/internal/registry"
+)
+
+// Options are what a command tells the app.
+type Options struct {
+	DataDir string
+	Version string // of Serin
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// runtimes are all that the binary knows, in the order in which they are asked whether an artefact is theirs.
+func runtimes() []registry.NamedRuntime {
+	return []registry.NamedRuntime{
+		{Name: "trees", Runtime: trees.Runtime{}},
+	}
+}

@@ -1,0 +1,163 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/serin-ml/serin/internal/config"
+	"github.com/serin-ml/serin/internal/gateway"
+	"github.com/serin-ml/serin/internal/registry"
+	"github.com/serin-ml/serin/internal/store"
+)
+
+const (
+	// lookEvery is how often the follower looks where aliases point, unless it is nudged.
+	lookEvery = time.Second
+	// retryAfter is how long a version that could not be loaded is left alone; a moved alias is tried at once.
+	retryAfter = 30 * time.Second
+)
+
+// follower keeps the gateway's services on the versions that the registry says: it resolves each service's reference, and loads, checks
+// and swaps in what changed. It is the only one that sets what a service answers with.
+type follower struct {
+	registry *registry.Registry
+	gateway  *gateway.Gateway
+	log      *slog.Logger
+	now      func() time.Time
+	nudge    chan struct{} // holds one: look now
+	ready    func()        // called once, when every service has been ready for the first time
+	services []*followed
+	auto     bool // serve every model that has a champion, rather than a configured list
+}
+
+// followed is a service and what was last tried for it.
+type followed struct {
+	service *gateway.Service
+	ref     registry.Ref
+	tried   store.Digest
+	failed  time.Time // when tried last failed; zero if it did not
+}
+
+// newFollower takes the services from the configuration, or, where it has none, from the registry.
+func newFollower(c *config.Config, f follower) (*follower, error) {
+	f.nudge = make(chan struct{}, 1)
+	f.auto = len(c.Services) == 0
+	for _, s := range c.Services {
+		v := s.Variants[0]
+		ref, err := registry.ParseRef(v.Model)
+		if err != nil {
+			return nil, err
+		}
+		f.services = append(f.services, &followed{ref: ref, service: gateway.NewService(gateway.ServiceOptions{
+			Name: s.Name, Default: s.Default, Variant: v.Name, Ref: ref.String(), Timeout: s.Timeout, Body: int64(s.Limits.BodyBytes), Rows: s.Limits.Rows,
+		})})
+	}
+	f.publish()
+	return &f, nil
+}
+
+// Nudge makes the follower look at once.
+func (f *follower) Nudge() {
+	select {
+	case f.nudge <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// Run follows until ctx ends.
+func (f *follower) Run(ctx context.Context) error {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		f.look(ctx)
+		if f.ready != nil && f.gateway.Ready() {
+			f.ready()
+			f.ready = nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.nudge:
+		case <-ticker.C:
+		}
+	}
+}
+
+// look brings every service up to date. One that cannot be does not keep the others from it.
+func (f *follower) look(ctx context.Context) {
+	if f.auto {
+		f.discover(ctx)
+	}
+	for _, s := range f.services {
+		if ctx.Err() == nil {
+			f.follow(ctx, s)
+		}
+	}
+}
+
+// discover makes a service of every model with a champion, and drops those of models that have none any more.
+func (f *follower) discover(ctx context.Context) {
+	models, err := f.registry.List(ctx)
+	if err != nil {
+		f.log.Error("the registry cannot be read; services stay as they are", "error", err)
+		return
+	}
+	models = slices.DeleteFunc(models, func(m registry.Summary) bool { return m.Aliases[registry.Champion] == 0 })
+	same := slices.EqualFunc(f.services, models, func(s *followed, m registry.Summary) bool { return s.ref.Model == m.Name })
+	if same {
+		return
+	}
+	var services []*followed
+	for _, m := range models {
+		i := slices.IndexFunc(f.services, func(s *followed) bool { return s.ref.Model == m.Name })
+		if i >= 0 {
+			services = append(services, f.services[i])
+			continue
+		}
+		ref := registry.Ref{Model: m.Name, Alias: registry.Champion}
+		service := gateway.NewService(gateway.ServiceOptions{Name: m.Name, Variant: "stable", Ref: ref.String()})
+		services = append(services, &followed{ref: ref, service: service})
+	}
+	f.services = services
+	f.publish()
+}
+
+// publish hands the list of services to the gateway. A new one is loading until follow has swapped its version in.
+func (f *follower) publish() {
+	list := make([]*gateway.Service, len(f.services))
+	for i, s := range f.services {
+		list[i] = s.service
+	}
+	f.gateway.SetServices(list)
+}
+
+// follow loads what a service's reference names now, if that is not what it has, and swaps it in. What cannot be loaded is logged, told
+// by the service, and tried again later; the version before goes on answering.
+func (f *follower) follow(ctx context.Context, s *followed) {
+	version, err := f.registry.Resolve(ctx, s.ref)
+	now := f.now()
+	if version.Digest == s.tried && (err == nil && s.failed.IsZero() || now.Sub(s.failed) < retryAfter) {
+		return // it is live, or has failed a short while ago
+	}
+	s.tried, s.failed = version.Digest, time.Time{}
+	var live registry.Live
+	if err == nil {
+		live, err = f.registry.LoadVersion(ctx, version)
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			s.failed = now
+			s.service.Fail(err)
+			f.log.Error("a model could not be loaded", "service", s.service.Name(), "ref", s.ref.String(), "state", s.service.State(), "error", err)
+		}
+		return
+	}
+	s.service.Swap(&gateway.Live{
+		Model: live.Model, Name: version.Model, Number: version.Number, Semver: version.Semver,
+		Digest: version.Digest.String(), Runtime: version.Runtime,
+	})
+	f.log.Info("a model is live", "service", s.service.Name(), "model", version.Model, "version", version.Number,
+		"semver", version.Semver, "digest", version.Digest.Short())
+}

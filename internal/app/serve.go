@@ -1,0 +1,175 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	health "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/serin-ml/serin/internal/api"
+	"github.com/serin-ml/serin/internal/config"
+	"github.com/serin-ml/serin/internal/gateway"
+)
+
+// Listening are the addresses that a server listens on.
+type Listening struct {
+	HTTP    string `json:"http"`
+	GRPC    string `json:"grpc"`
+	Control string `json:"control"`
+	Socket  string `json:"socket"`
+}
+
+// Watch is told what happens while a server runs. Nil functions are not called.
+type Watch struct {
+	Listening func(Listening) // all addresses are taken
+	Ready     func([]api.Service)
+}
+
+// Serve runs a server on the data directory until ctx ends, then drains and stops it. The error is nil after a clean stop.
+func Serve(ctx context.Context, o Options, c *config.Config, watch Watch) error {
+	d, err := openDir(ctx, o, readWrite)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	s := &server{options: o, config: c, watch: watch, dir: d}
+	if err := s.build(); err != nil {
+		return err
+	}
+	if err := s.listen(ctx); err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
+
+// server is the parts of a running server.
+type server struct {
+	options  Options
+	config   *config.Config
+	watch    Watch
+	dir      *dataDir
+	gateway  *gateway.Gateway
+	follower *follower
+	control  http.Handler // behind nothing: for the socket
+	guard    api.Guard    // before control on TCP
+
+	http, grpc, tcp, socket net.Listener
+}
+
+// build makes the parts and connects them.
+func (s *server) build() (err error) {
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.gateway = gateway.New(gateway.Options{
+		Version: s.options.Version, Log: s.options.Log, Metrics: metrics,
+		NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
+	})
+	s.follower, err = newFollower(s.config, follower{
+		registry: s.dir.registry, gateway: s.gateway, log: s.options.Log, now: s.options.Now, ready: s.ready,
+	})
+	if err != nil {
+		return err
+	}
+	s.control = api.New(api.Options{
+		Version: s.options.Version, Registry: s.dir.registry, Log: s.options.Log,
+		Services: s.services, Changed: s.follower.Nudge, Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+	})
+	if !api.Loopback(s.config.Server.Control) {
+		if s.guard.Token, err = controlToken(s.options.DataDir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listen takes every address before anything runs, so that a taken one is told at once.
+func (s *server) listen(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			s.closeListeners()
+		}
+	}()
+	for _, l := range []struct {
+		at   *net.Listener
+		what string
+		addr string
+	}{{&s.http, "http", s.config.Server.HTTP}, {&s.grpc, "grpc", s.config.Server.GRPC}, {&s.tcp, "control", s.config.Server.Control}} {
+		if *l.at, err = listen(ctx, l.what, l.addr); err != nil {
+			return err
+		}
+	}
+	s.socket, err = listenSocket(s.options.DataDir)
+	return err
+}
+
+func (s *server) closeListeners() {
+	for _, l := range []net.Listener{s.http, s.grpc, s.tcp, s.socket} {
+		if l != nil {
+			l.Close()
+		}
+	}
+}
+
+// run runs every part until ctx ends or one of them fails, and waits for all.
+func (s *server) run(ctx context.Context) error {
+	at := Listening{s.http.Addr().String(), s.grpc.Addr().String(), s.tcp.Addr().String(), s.socket.Addr().String()}
+	s.options.Log.Info("listening", "http", at.HTTP, "grpc", at.GRPC, "control", at.Control, "pid", os.Getpid())
+	if s.watch.Listening != nil {
+		s.watch.Listening(at)
+	}
+	drain := s.config.Server.Drain
+	rpc := grpc.NewServer()
+	health.RegisterHealthServer(rpc, grpcHealth{gateway: s.gateway})
+
+	g, ctx := errgroup.WithContext(ctx)
+	defer context.AfterFunc(ctx, func() {
+		s.gateway.Drain()
+		s.options.Log.Info("stopping; requests in flight are answered", "drain", drain)
+	})()
+	g.Go(func() error { return serveHTTP(ctx, s.http, httpServer(s.gateway, s.options.Log), drain) })
+	g.Go(func() error { return serveGRPC(ctx, s.grpc, rpc, drain) })
+	g.Go(func() error { return serveHTTP(ctx, s.tcp, httpServer(s.guard.Wrap(s.control), s.options.Log), drain) })
+	g.Go(func() error { return serveHTTP(ctx, s.socket, controlServer(s.control, s.options.Log), drain) })
+	g.Go(func() error { return s.follower.Run(ctx) })
+	return g.Wait()
+}
+
+// ready tells that every service has been ready for the first time.
+func (s *server) ready() {
+	s.options.Log.Info("ready", "services", len(s.gateway.Services()))
+	if s.watch.Ready != nil {
+		s.watch.Ready(s.services())
+	}
+}
+
+// services tells the control plane what runs.
+func (s *server) services() []api.Service {
+	list := []api.Service{}
+	for _, g := range s.gateway.Services() {
+		line := api.Service{Name: g.Name(), Variant: g.Variant(), Model: g.Ref(), State: g.State()}
+		if l := g.Live(); l != nil {
+			line.Version, line.Semver, line.Digest = l.Number, l.Semver, l.Digest
+		}
+		if err := g.Err(); err != nil {
+			line.Error = err.Error()
+		}
+		list = append(list, line)
+	}
+	return list
+}
+
+// controlServer is httpServer without a bound on how long a body may take: a model is uploaded through it.
+func controlServer(handler http.Handler, log *slog.Logger) *http.Server {
+	s := httpServer(handler, log)
+	s.ReadTimeout = 0
+	return s
+}

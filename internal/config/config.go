@@ -1,0 +1,72 @@
+// Package config reads serin.yaml: what a person reads once to know what runs. It decodes strictly, fills in defaults, and tells
+// every mistake at once with its line and what to do. It does nothing else; only keys that work today are known.
+//
+// The tags of the types are the one source of names, descriptions, patterns and what is required; Schema is made of them.
+package config
+
+import "time"
+
+// Config is one serin.yaml.
+type Config struct {
+	Services []Service `yaml:"services" jsonschema_description:"What clients call."`
+	Server   Server    `yaml:"server" jsonschema_description:"Where the server listens and how it stops. The flags of serin serve win over this."`
+}
+
+// Service is something that clients call by name.
+type Service struct {
+	Name     string        `yaml:"name,required" jsonschema:"required,pattern=^[a-z0-9][a-z0-9-]{0\\,62}$" jsonschema_description:"The name in URLs, metrics and logs; unique. Lower-case letters, digits and dashes, at most 63."`
+	Default  bool          `yaml:"default" jsonschema:"default=false" jsonschema_description:"Whether calls that name no service (/invocations, a bare /api/v1.0/predictions) come here. At most one service is the default; if there is only one, it is."`
+	Variants []Variant     `yaml:"variants,required" jsonschema:"required,minItems=1,maxItems=1" jsonschema_description:"The ways to answer. Exactly one for now."`
+	Timeout  time.Duration `yaml:"timeout" jsonschema:"default=1s" jsonschema_description:"How long an answer may take, everything included; then the client gets 503. More than 0, at most 10m."`
+	Limits   Limits        `yaml:"limits" jsonschema_description:"What is refused for being too large."`
+}
+
+// Variant is one way to answer: a version of a model.
+type Variant struct {
+	Name  string `yaml:"name" jsonschema:"default=stable,pattern=^[a-z0-9][a-z0-9-]{0\\,62}$" jsonschema_description:"The name in metrics and logs. Lower-case letters, digits and dashes, at most 63."`
+	Model string `yaml:"model,required" jsonschema:"required,example=models:/installs@champion,example=models:/installs/3,example=installs,pattern=^(models:/)?[a-z0-9][a-z0-9._-]{0\\,62}(/[1-9][0-9]{0\\,9}|@[a-z0-9][a-zA-Z0-9.:+_-]*)?$" jsonschema_description:"Which version answers: models:/NAME@ALIAS follows an alias, models:/NAME/3 stays with version 3. models:/ may be left out, and NAME alone is its champion."`
+}
+
+// Limits bound one request to a service.
+type Limits struct {
+	BodyBytes Size `yaml:"bodyBytes" jsonschema:"default=16MiB" jsonschema_description:"The largest body, after decompression. At least 1KiB, at most 1GiB."`
+	Rows      int  `yaml:"rows" jsonschema:"default=100000,minimum=1,maximum=10000000" jsonschema_description:"The most rows in one request."`
+}
+
+// Server says where the server listens and how it stops.
+type Server struct {
+	HTTP    string        `yaml:"http" jsonschema:"default=:8080" jsonschema_description:"The address of the data plane: HOST:PORT, or :PORT for every interface. Port 0 picks a free one."`
+	GRPC    string        `yaml:"grpc" jsonschema:"default=:8081" jsonschema_description:"The address of the data plane over gRPC."`
+	Control string        `yaml:"control" jsonschema:"default=127.0.0.1:8090" jsonschema_description:"The address of the control plane: API, metrics and console. Beyond loopback it asks for the token in control.token of the data directory."`
+	Drain   time.Duration `yaml:"drain" jsonschema:"default=30s" jsonschema_description:"How long to wait at shutdown for the requests in flight. 0s does not wait; at most 1h."`
+}
+
+// Bounds that no tag can say.
+const (
+	maxTimeout   = 10 * time.Minute
+	maxDrain     = time.Hour
+	minBodyBytes = 1 * KiB
+	maxBodyBytes = 1 * GiB
+	maxRows      = 10_000_000
+)
+
+// Default returns what holds where there is no file: no services, and the server's defaults.
+func Default() *Config {
+	c := new(Config)
+	c.Server.SetDefaults()
+	return c
+}
+
+// SetDefaults is what a server holds before the file says otherwise.
+func (s *Server) SetDefaults() {
+	*s = Server{HTTP: ":8080", GRPC: ":8081", Control: "127.0.0.1:8090", Drain: 30 * time.Second}
+}
+
+// SetDefaults is what a service holds before the file says otherwise.
+func (s *Service) SetDefaults() {
+	s.Timeout = time.Second
+	s.Limits = Limits{BodyBytes: 16 * MiB, Rows: 100000}
+}
+
+// SetDefaults is what a variant holds before the file says otherwise.
+func (v *Variant) SetDefaults() { v.Name = "stable" }

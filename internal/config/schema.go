@@ -1,0 +1,44 @@
+package config
+
+import (
+	"encoding/json"
+	"reflect"
+	"time"
+
+	"github.com/invopop/jsonschema"
+)
+
+// Schema returns the JSON Schema (draft 2020-12) of serin.yaml, for editors. It is made from the types and ends with a newline.
+// It says less than Read: names that must differ, ranges of durations and sizes, and addresses are Read's alone.
+func Schema() []byte {
+	r := jsonschema.Reflector{
+		FieldNameTag:               "yaml",
+		RequiredFromJSONSchemaTags: true,
+		ExpandedStruct:             true,
+		Anonymous:                  true,
+		Mapper: func(t reflect.Type) *jsonschema.Schema {
+			switch t {
+			case reflect.TypeFor[time.Duration]():
+				return &jsonschema.Schema{Type: "string", Pattern: durationPattern, Examples: []any{"500ms", "1s", "5m"}}
+			case reflect.TypeFor[Size]():
+				return &jsonschema.Schema{Type: "string", Pattern: sizePattern, Examples: []any{"64KiB", "16MiB", "1MB"}}
+			}
+			return nil
+		},
+	}
+	s := r.Reflect(&Config{})
+	s.Title = "serin.yaml"
+	out, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		panic(err) // strings and numbers alone: it cannot fail for some inputs and not for others
+	}
+	return append(out, '\n')
+}
+
+// durationPattern is what strictyaml.ParseDuration reads, but for negative durations: no key takes one.
+const durationPattern = `^\+?(0|` + decimal + `d(` + decimal + unit + `)*|(` + decimal + unit + `)+)$`
+
+const (
+	decimal = `([0-9]+\.?[0-9]*|\.[0-9]+)`
+	unit    = `(ns|us|µs|μs|ms|s|m|h)`
+)

@@ -1,0 +1,226 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/tensor"
+	"github.com/serin-ml/serin/internal/wire"
+)
+
+// question is one prediction request on its way through the gateway.
+type question struct {
+	dialect Dialect
+	label   string // the dialect's name in metrics
+	service *Service
+	version string // the version the path pins, "" for none
+	id      string // the id to answer with where the body brings none
+}
+
+// find is how a route finds the service that a question is for.
+type find func(t *table, r *http.Request) (*Service, error)
+
+// predict returns the handler of a prediction route.
+func (g *Gateway) predict(d Dialect, label string, find find) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		q := question{dialect: d, label: label, version: r.PathValue("version")}
+		var err error
+		if r.Method != http.MethodPost {
+			err = errMethod
+		} else if q.service, err = find(g.services.Load(), r); err == nil {
+			q.id = g.requestID(w, r, label)
+			in := g.metrics.inFlight.WithLabelValues(q.service.Name(), q.service.Variant())
+			in.Inc()
+			defer in.Dec()
+		}
+		b := scratch.Get().(*buffers)
+		defer scratch.Put(b)
+		if err == nil {
+			err = g.answer(b, w, r, q)
+		}
+		status := http.StatusOK
+		if err != nil {
+			status = statusOf(err)
+			g.explain(r, q, status, err)
+			if status == http.StatusMethodNotAllowed {
+				w.Header().Set("Allow", http.MethodPost)
+			}
+			b.out = d.Error(b.out[:0], status, public(err))
+		}
+		g.metrics.done(q.service, label, status, g.write(w, status, b.out, start))
+	}
+}
+
+// requestID returns the request's own id or a new one, and echoes it where the dialect does.
+func (g *Gateway) requestID(w http.ResponseWriter, r *http.Request, label string) string {
+	if label != seldonLabel {
+		return ""
+	}
+	id := r.Header.Get("Seldon-Puid")
+	if id == "" || len(id) > 256 {
+		id = g.options.NewID()
+	}
+	w.Header().Set("Seldon-Puid", id)
+	return id
+}
+
+// answer decodes the body, asks the model within the service's deadline and leaves what it says, encoded, in b.out.
+func (g *Gateway) answer(b *buffers, w http.ResponseWriter, r *http.Request, q question) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			g.options.Log.Error("panic while answering", "service", q.service.Name(), "panic", p, "stack", string(debug.Stack()))
+			err = errInternal
+		}
+	}()
+	ctx, cancel := context.WithTimeout(r.Context(), q.service.options.Timeout)
+	defer cancel()
+	b.in.Reset()
+	if err := readBody(&b.in, w, r, q.service.options.Body); err != nil {
+		return err
+	}
+	live := q.service.Live()
+	if live == nil {
+		return fault.Unavailablef("service %q has no model ready to answer", q.service.Name())
+	}
+	if q.version != "" && q.version != strconv.Itoa(live.Number) {
+		return notThisVersion(q.version, live)
+	}
+	exchange, err := q.dialect.Decode(b.in.Bytes(), live.Model.Signature(), wire.Limits{Rows: q.service.options.Rows})
+	if err != nil {
+		return err
+	}
+	request := exchange.Request()
+	if err := live.Model.Signature().Check(request); err != nil {
+		return err
+	}
+	response, err := ask(ctx, live, request)
+	if err != nil {
+		return late(ctx, err, q.service)
+	}
+	b.out, err = exchange.Answer(b.out[:0], wire.Meta{
+		Service: q.service.Name(), Model: live.Name, Version: strconv.Itoa(live.Number), Semver: live.Semver, ID: q.id,
+	}, response)
+	return err
+}
+
+// ask holds the model to what it promised: an answer before the deadline, with one tensor for each output asked for.
+func ask(ctx context.Context, live *Live, request *tensor.Request) (*tensor.Response, error) {
+	response, err := live.Model.Predict(ctx, request)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if want := len(live.Model.Signature().Wanted(request)); len(response.Outputs) != want {
+		return nil, fault.Internalf("the model gave %d outputs where %d were asked for", len(response.Outputs), want)
+	}
+	return response, nil
+}
+
+// late tells an error that is the deadline's from any other.
+func late(ctx context.Context, err error, s *Service) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fault.Unavailablef("no answer within %v", s.options.Timeout)
+	}
+	return err
+}
+
+// readBody reads the whole body into b, at most limit bytes of it.
+func readBody(b *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int64) error {
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return &statusError{http.StatusUnsupportedMediaType, fault.Invalidf("content encoding %.40q is not supported; send the body as it is", encoding)}
+	}
+	if r.Header.Get("Inference-Header-Content-Length") != "" {
+		return &statusError{http.StatusUnsupportedMediaType, fault.Invalidf("binary tensors are not supported; send JSON tensors (in tritonclient: binary_data=False)")}
+	}
+	if n := r.ContentLength; n > 0 && n <= limit {
+		b.Grow(int(n) + bytes.MinRead)
+	}
+	_, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+	if tooBig, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return &statusError{http.StatusRequestEntityTooLarge, fault.Invalidf("the body is larger than %d bytes", tooBig.Limit)}
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fault.Invalidf("the body ends before its Content-Length")
+	}
+	if err != nil {
+		return fault.Invalidf("the body could not be read: %w", err)
+	}
+	return nil
+}
+
+// write sends the answer and returns how long the whole request took.
+func (g *Gateway) write(w http.ResponseWriter, status int, body []byte, start time.Time) time.Duration {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may have gone; there is nobody to tell
+	return time.Since(start)
+}
+
+// explain logs a failure: ours loudly, the caller's for those who look.
+func (g *Gateway) explain(r *http.Request, q question, status int, err error) {
+	service := ""
+	if q.service != nil {
+		service = q.service.Name()
+	}
+	attrs := []any{"dialect", q.label, "service", service, "status", status, "error", err}
+	if status >= http.StatusInternalServerError {
+		g.options.Log.ErrorContext(r.Context(), "request failed", attrs...)
+		return
+	}
+	g.options.Log.DebugContext(r.Context(), "request refused", attrs...)
+}
+
+// statusError is an error whose HTTP status is finer than its kind's.
+type statusError struct {
+	status int
+	error
+}
+
+func (e *statusError) Unwrap() error { return e.error }
+
+// public returns what a client may know of err. The cause of a fault of ours (a path, an address) is for the log alone.
+func public(err error) error {
+	if fault.KindOf(err) == fault.Internal {
+		return errInternal
+	}
+	return err
+}
+
+var errInternal = fault.Internalf("the model failed on this request")
+
+var errMethod = &statusError{http.StatusMethodNotAllowed, fault.Invalidf("predictions are asked for with POST")}
+
+// statusOf returns the status that tells err: its own, or its kind's.
+func statusOf(err error) int {
+	if s, ok := errors.AsType[*statusError](err); ok {
+		return s.status
+	}
+	return fault.HTTPStatus(err)
+}
+
+// notThisVersion says that another version than the pinned one is live.
+func notThisVersion(pinned string, live *Live) error {
+	return fault.NotFoundf("version %.40q is not served; version %d is", pinned, live.Number)
+}
+
+// buffers are the bytes of one request and its answer, kept between requests. One that a large request has grown goes back too: the
+// collector empties the pool.
+type buffers struct {
+	in  bytes.Buffer
+	out []byte
+}
+
+var scratch = sync.Pool{New: func() any { return new(buffers) }}

@@ -1,0 +1,107 @@
+// Package gateway is the data plane: it takes a request in any dialect, finds the service it is for, asks that service's model within
+// the deadline, and answers in the dialect and the form the request came in.
+//
+//	request -> route -> decode (wire) -> check against the signature -> Predict -> encode (wire) -> answer
+//
+// It loads nothing: app hands it services and swaps their models.
+package gateway
+
+import (
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/tensor"
+	"github.com/serin-ml/serin/internal/wire"
+)
+
+// Dialect turns bodies into requests and errors into bodies. wire has one for each protocol.
+type Dialect interface {
+	// Decode reads a request's body for a model of the given signature.
+	Decode(body []byte, s tensor.Signature, l wire.Limits) (wire.Exchange, error)
+	// Error appends the body that tells err, under the given HTTP status, to dst.
+	Error(dst []byte, status int, err error) []byte
+}
+
+// Options are what a Gateway needs. Log and NewID are required.
+type Options struct {
+	Version string // of Serin, for the server metadata
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // nil: counted, but shown nowhere
+	NewID   func() string         // makes the id of a request that brings none
+}
+
+// Gateway serves the data plane over HTTP. It is safe for concurrent use.
+type Gateway struct {
+	options  Options
+	metrics  metrics
+	mux      *http.ServeMux
+	services atomic.Pointer[table]
+	draining atomic.Bool
+}
+
+// New makes a gateway without services.
+func New(o Options) *Gateway {
+	g := &Gateway{options: o, metrics: newMetrics(o.Metrics), mux: http.NewServeMux()}
+	g.services.Store(&table{})
+	g.routeHealth()
+	g.routeOpenInference()
+	g.routeSeldon()
+	return g
+}
+
+// SetServices makes list, in that order, the services that are answered for from now on.
+func (g *Gateway) SetServices(list []*Service) {
+	t := &table{list: list, byName: make(map[string]*Service, len(list))}
+	for _, s := range list {
+		t.byName[s.Name()] = s
+		if s.options.Default || len(list) == 1 {
+			t.byDefault = s
+		}
+	}
+	g.services.Store(t)
+}
+
+// Services returns the services that are answered for now.
+func (g *Gateway) Services() []*Service { return g.services.Load().list }
+
+// Service returns the service of that name, nil if there is none.
+func (g *Gateway) Service(name string) *Service { return g.services.Load().byName[name] }
+
+// Drain makes /readyz fail, so that balancers turn away; requests are answered as before.
+func (g *Gateway) Drain() { g.draining.Store(true) }
+
+// ServeHTTP answers one request. A panic below it costs that request alone.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	g.mux.ServeHTTP(w, r)
+}
+
+// table is the services of one moment.
+type table struct {
+	list      []*Service
+	byName    map[string]*Service
+	byDefault *Service
+}
+
+// named finds a service by name.
+func (t *table) named(name string) (*Service, error) {
+	if s := t.byName[name]; s != nil {
+		return s, nil
+	}
+	return nil, fault.NotFoundf("no service named %q", name)
+}
+
+// unnamed finds the service for a path that names none.
+func (t *table) unnamed() (*Service, error) {
+	switch {
+	case t.byDefault != nil:
+		return t.byDefault, nil
+	case len(t.list) == 0:
+		return nil, fault.Unavailablef("no service is configured, and no model is in the registry")
+	}
+	return nil, fault.NotFoundf("this path names no service, and none of the %d is marked default", len(t.list))
+}

@@ -1,0 +1,90 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/wire"
+)
+
+// States of a service, as /readyz and the control plane show them.
+const (
+	Loading  = "loading"  // nothing is live yet, nothing has failed
+	Ready    = "ready"    // a version is live
+	Failed   = "failed"   // nothing is live: the only version tried could not be loaded
+	Degraded = "degraded" // a version is live, but the newest could not be loaded
+)
+
+// State returns what the service can say of itself.
+func (s *Service) State() string {
+	switch st := s.state.Load(); {
+	case st.live != nil && st.err != nil:
+		return Degraded
+	case st.live != nil:
+		return Ready
+	case st.err != nil:
+		return Failed
+	}
+	return Loading
+}
+
+// serviceHealth is a service's line in /readyz. Why one failed is for those who run the server: the log and the control plane tell.
+type serviceHealth struct {
+	Name    string `json:"name"`
+	State   string `json:"state"`
+	Version int    `json:"version,omitempty"`
+}
+
+type health struct {
+	Ready    bool            `json:"ready"`
+	Draining bool            `json:"draining,omitempty"`
+	Services []serviceHealth `json:"services"`
+}
+
+// report tells the state of every service. The server is ready when it has services and a version of each is live; nothing at all is
+// not ready, so that an empty server gets no traffic.
+func (g *Gateway) report() (health, bool) {
+	h := health{Draining: g.draining.Load(), Services: []serviceHealth{}}
+	live := 0
+	for _, s := range g.Services() {
+		line := serviceHealth{Name: s.Name(), State: s.State()}
+		if l := s.Live(); l != nil {
+			line.Version = l.Number
+			live++
+		}
+		h.Services = append(h.Services, line)
+	}
+	h.Ready = live == len(h.Services) && live > 0 && !h.Draining
+	return h, h.Ready
+}
+
+// Ready tells whether traffic may be sent: there are services, a version of each is live, and the server is not draining.
+func (g *Gateway) Ready() bool {
+	_, ready := g.report()
+	return ready
+}
+
+// routeHealth mounts /healthz (the process answers), /readyz (send traffic), and an answer for paths nobody knows.
+func (g *Gateway) routeHealth() {
+	g.mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		g.write(w, http.StatusOK, []byte(`{"ok":true}`), time.Time{})
+	})
+	g.mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		h, ready := g.report()
+		body, err := json.Marshal(h)
+		status := http.StatusOK
+		switch {
+		case err != nil:
+			status, body = http.StatusInternalServerError, nil
+		case !ready:
+			status = http.StatusServiceUnavailable
+		}
+		g.write(w, status, body, time.Time{})
+	})
+	g.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		err := fault.NotFoundf("nothing is served at %.200q", r.URL.Path)
+		g.write(w, http.StatusNotFound, wire.OpenInference{}.Error(nil, http.StatusNotFound, err), time.Time{})
+	})
+}

@@ -1,0 +1,2 @@
+// Package trees is Serin's own engine for ensembles of decision trees.
+package trees

@@ -1,0 +1,83 @@
+// Package strictyaml decodes one YAML document into a Go struct and tells every mistake at once, each with its line and column.
+//
+// It takes less than YAML allows, so that a file means what a person reads in it:
+//   - Unknown keys, keys given twice, numbers where text is wanted and text where a number is wanted are mistakes.
+//   - Anchors, aliases, merge keys, tags, directives, "?" keys and a second document are refused. (Aliases would also let a small
+//     file grow without bound.)
+//   - Text ends with its line, but in a block (|). Tabs stand in quotes, blocks and comments only.
+//   - Only true and false are booleans; whole numbers are decimal and have no leading zeros; NaN and infinities are refused.
+//
+// The text is read by the scanner and parser of goccy/go-yaml. What it reports wrongly (columns beside trailing blanks) or lets
+// pass (stray brackets, unfinished tags) is mended in this package: see place and vet. The tests compare with another parser.
+package strictyaml
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/serin-ml/serin/internal/fault"
+)
+
+// Bounds of a document, checked before the parser starts: it recurses with the depth, its time can grow with the square of the
+// number of marks, and it keeps the whole path, spelt out, of every value.
+const (
+	MaxBytes    = 1 << 20 // size of the document
+	MaxDepth    = 32      // lists and mappings inside each other
+	MaxKey      = 128     // bytes of a key
+	MaxMarks    = 10000   // keys, block list entries and the like; the items of [flow, lists] do not count
+	MaxTokens   = 100000  // all of these, values and punctuation
+	MaxProblems = 100     // problems told; those beyond are counted
+)
+
+// Decode reads the document data into the struct that into points to. See Doc.Decode for the types and Parse for file.
+func Decode(file string, data []byte, into any) error {
+	d, err := Parse(file, data)
+	if err != nil {
+		return err
+	}
+	return d.Decode(into)
+}
+
+// Doc is a document that was read, and the problems found in it so far.
+type Doc struct {
+	root     *node
+	problems *problems
+}
+
+// Parse reads a document. File is the name that messages show. The error is a *Problems when the text is no YAML at all; what
+// can be told apart (a key given twice, an anchor) is kept, and told by Decode or Err with the rest.
+func Parse(file string, data []byte) (*Doc, error) {
+	if len(data) > MaxBytes {
+		p := &problems{file: file, text: newText("")}
+		p.add(0, "", fmt.Sprintf("the file has %d bytes; at most %d are read", len(data), MaxBytes), "split it")
+		return nil, p.err()
+	}
+	p := &problems{file: file, text: newText(strings.TrimPrefix(string(data), "\uFEFF"))}
+	root := read(p)
+	if root == nil {
+		return nil, p.err()
+	}
+	return &Doc{root: root, problems: p}, nil
+}
+
+// Problem reports a mistake that only the meaning shows, at the place of path ("services[2].timeout"). It does nothing when path,
+// or a value around it, has a problem already: what is there was not read, and is not to be judged.
+func (d *Doc) Problem(path, message, hint string) {
+	if d.problems.covers(path) {
+		return
+	}
+	d.problems.add(d.find(path).at, path, message, hint)
+}
+
+// Err returns all problems so far as a *Problems, or nil.
+func (d *Doc) Err() error { return d.problems.err() }
+
+// At returns where the value of path begins, counted from 1, columns in characters. What the document leaves out is at the place
+// of the nearest value around it, the document at 1, 1. Keys with other characters than letters, digits, "-" and "_" are
+// written params["a.b"].
+func (d *Doc) At(path string) (line, column int) { return d.problems.text.at(d.find(path).at) }
+
+// unsupported is the error of a Go type that no document can be decoded into: a bug of the caller.
+func unsupported(what string) error {
+	return fault.Internalf("strictyaml: cannot decode into %s", what)
+}

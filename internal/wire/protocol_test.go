@@ -1,0 +1,175 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/tensor"
+	"github.com/serin-ml/serin/internal/testenv"
+)
+
+// TestBodiesOfOtherServersTests reads the request bodies of KServe's and MLServer's own tests as Open Inference, and refuses those of
+// other protocols for what they lack.
+func TestBodiesOfOtherServersTests(t *testing.T) {
+	want := map[string]string{ // name, datatype and shape of each input, or a part of the error
+		"kserve/autogluon_titanic_input.json":               "the request has no inputs",
+		"kserve/autogluon_titanic_input_v2.json":            titanic,
+		"kserve/autogluon_titanic_input_v2_all_binary.json": titanic,
+		"kserve/autogluon_titanic_input_v2_binary.json":     titanic + " -> predictions",
+		"kserve/bert_sequence_classification_v2.json":       "input-0 BYTES []",
+		"kserve/income_input.json":                          "the request has no inputs",
+		"kserve/iris_batch_input.json":                      "where an object should be",
+		"kserve/iris_input.json":                            "the request has no inputs",
+		"kserve/iris_input_v2.json":                         "input-0 FP32 [2,4]",
+		"kserve/iris_input_v2_all_binary.json":              "input-0 FP32 [2,4]",
+		"kserve/iris_input_v2_binary.json":                  "input-0 FP32 [2,4] -> output-0",
+		"kserve/iris_input_v2_grpc.json":                    `input "input-0" has no data`,
+		"kserve/iris_input_v3.json":                         "input 0 has no name",
+		"kserve/iris_input_v4.json":                         "where an object should be",
+		"kserve/iris_input_v5.json":                         "where an object should be",
+		"kserve/mlflow_input_v2.json": "fixed acidity FP32 [1]; volatile acidity FP32 [1]; citric acid FP32 [1]; residual sugar FP32 [1]; chlorides FP32 [1]; " +
+			"free sulfur dioxide FP32 [1]; total sulfur dioxide FP32 [1]; density FP32 [1]; pH FP32 [1]; sulphates FP32 [1]; alcohol FP32 [1]",
+		"kserve/sklearn_mixed.json": "the request has no inputs",
+		"kserve/sklearn_mixed_v2.json": "MSZoning BYTES [1]; LotArea INT32 [1]; LotShape BYTES [1]; Utilities BYTES [1]; YrSold INT32 [1]; Neighborhood BYTES [1]; " + //nolint:misspell // the name is theirs
+			"OverallQual INT32 [1]; YearBuilt INT32 [1]; SaleType BYTES [1]; GarageArea INT32 [1]",
+		"kserve/text_embedding_input_v2.json":              "input-0 BYTES []",
+		"mlserver/bench_iris_rest.json":                    "input-0 FP32 [1,4]",
+		"mlserver/bench_sum_rest.json":                     "input-0 FP32 [1024]",
+		"mlserver/generate-request.json":                   "prompt BYTES [1] -> output",
+		"mlserver/inference-request-invalid-datatype.json": `input "input-0": unknown datatype "INT322"`,
+		"mlserver/inference-request-with-output.json":      "input-0 INT32 [1,3] -> requested-output-0",
+		"mlserver/inference-request.json":                  "input-0 INT32 [1,3]",
+		"mlserver/inference-response.json":                 "the request has no inputs",
+	}
+	for path, want := range want {
+		body, err := os.ReadFile(testenv.Data(t, "protocol", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := OpenInference{}.Decode(body, tensor.Signature{}, Limits{})
+		if err != nil {
+			if fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: got %v, want %q", path, err, want)
+			}
+			continue
+		}
+		wellFormed(t, x, len(body))
+		var parts []string
+		for _, in := range x.Request().Inputs {
+			parts = append(parts, in.Name+" "+in.DType().String()+" "+string(appendShape(nil, in.Shape)))
+		}
+		got := strings.Join(parts, "; ")
+		if outputs := x.Request().Outputs; len(outputs) > 0 {
+			got += " -> " + strings.Join(outputs, "; ")
+		}
+		if got != want {
+			t.Errorf("%s: got %s, want %s", path, got, want)
+		}
+	}
+	files, _ := filepath.Glob(filepath.Join(testenv.Data(t, "protocol"), "*", "*.json"))
+	for _, file := range files {
+		name := filepath.Base(filepath.Dir(file)) + "/" + filepath.Base(file)
+		if _, ok := want[name]; !ok && !strings.Contains(name, "settings") && !strings.Contains(name, "metadata") {
+			t.Errorf("%s is not in the table", name)
+		}
+	}
+}
+
+const titanic = "PassengerId INT64 [2]; Pclass INT64 [2]; Name BYTES [2]; Sex BYTES [2]; Age FP64 [2]; SibSp INT64 [2]; Parch INT64 [2]; " +
+	"Ticket BYTES [2]; Fare FP64 [2]; Cabin BYTES [2]; Embarked BYTES [2]"
+
+// schemas compiles the protocol's own schemas.
+func schemas(t *testing.T) func(name string) *jsonschema.Schema {
+	t.Helper()
+	text, err := os.ReadFile(testenv.Data(t, "protocol", "oip", "open_inference_rest.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err = yaml.YAMLToJSON(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft4) // what OpenAPI 3.0 builds on
+	if err := c.AddResource("oip.json", document); err != nil {
+		t.Fatal(err)
+	}
+	return func(name string) *jsonschema.Schema {
+		s, err := c.Compile("oip.json#/components/schemas/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+}
+
+func TestAnswersAndDocumentsFitTheSchema(t *testing.T) {
+	schema := schemas(t)
+	fits := func(name string, body []byte) {
+		t.Helper()
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+		if err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+		if err := schema(name).Validate(value); err != nil {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	if err := schema("inference_response").Validate(map[string]any{"model_name": "x"}); err == nil {
+		t.Fatal("the schema accepts anything")
+	}
+	fits("metadata_server_response", ServerMetadata("serin", "1.0.0"))
+	for _, s := range models {
+		fits("metadata_model_response", ModelMetadata(`a "name"`, []string{"1", "2"}, "serin_trees", s))
+	}
+	fits("metadata_model_response", ModelMetadata("", nil, "", tensor.Signature{}))
+	answers, _ := filepath.Glob(filepath.Join("testdata", "openinference", "*.answer.json"))
+	for _, path := range answers {
+		body, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := "inference_response"
+		if bytes.HasPrefix(body, []byte(`{"error"`)) {
+			name = "inference_error_response"
+		} else {
+			request, err := os.ReadFile(strings.Replace(path, ".answer.", ".request.", 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Contains(request, []byte("null")) { // a missing value is beyond the schema
+				fits("inference_request", request)
+			}
+		}
+		fits(name, body)
+	}
+}
+
+func TestDocuments(t *testing.T) {
+	for got, want := range map[string]string{
+		string(ServerLive()):                  `{"live":true}`,
+		string(ServerReady(false)):            `{"ready":false}`,
+		string(ModelReady("a\tb", true)):      `{"name":"a\tb","ready":true}`,
+		string(ModelList(nil)):                `{"models":[]}`,
+		string(ModelList([]string{"a", "b"})): `{"models":["a","b"]}`,
+		string(ServerMetadata("serin", "v1")): `{"name":"serin","version":"v1","extensions":[]}`,
+		string(ModelMetadata("m", nil, "p", score)): `{"name":"m","versions":[],"platform":"p","inputs":[{"name":"input","datatype":"FP32","shape":[-1,3]}],` +
+			`"outputs":[{"name":"prediction","datatype":"FP32","shape":[-1]},{"name":"margin","datatype":"FP64","shape":[-1]}]}`,
+	} {
+		if got != want || !json.Valid([]byte(got)) {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
