@@ -37,11 +37,6 @@ func (s *speaker) answer(value any, text func(w io.Writer)) error {
 // event prints one line of JSON about something that happened.
 func (s *speaker) event(value any) error { return json.NewEncoder(s.out).Encode(value) }
 
-// notef tells the user something on stderr.
-func (s *speaker) notef(format string, args ...any) {
-	fmt.Fprintf(s.errs, "serin: "+format+"\n", args...)
-}
-
 // table prints rows in aligned columns under a header.
 func (s *speaker) table(w io.Writer, header string, rows [][]string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

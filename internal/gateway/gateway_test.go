@@ -292,7 +292,7 @@ func TestABodyThatEndsEarlyIsTheClientsFault(t *testing.T) {
 	resp, err := http.Post(server.URL+"/v2/models/a/infer", "application/json", pr)
 	if err == nil {
 		defer resp.Body.Close()
-		if resp.StatusCode != 400 {
+		if resp.StatusCode != http.StatusBadRequest {
 			t.Errorf("got %s", resp.Status)
 		}
 	}

@@ -70,7 +70,8 @@ func (g *Gateway) live(r *http.Request) (*Live, error) {
 // get mounts a document that takes no body, with errors in the Open Inference form.
 func (g *Gateway) get(path string, document func(*http.Request) ([]byte, error)) {
 	g.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-		body, err := []byte(nil), error(nil)
+		var body []byte
+		var err error
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
 			err = &statusError{http.StatusMethodNotAllowed, fault.Invalidf("%s is read with GET", r.URL.Path)}

@@ -5,6 +5,9 @@ import "slices"
 // maxCategory is the first number that is no category: beyond it float32, in which categories travel, has no odd numbers.
 const maxCategory = 1 << 24
 
+// maxSets is how many sets a forest may have: a node holds the number of its set in a float32.
+const maxSets = 1 << 24
+
 // set is the categories that a categorical split sends to the right. (XGBoost sends the chosen ones right, and all others left.)
 // It is a bit for each category up to the largest, or a sorted list where such bits would take much more room than the file did:
 // a file of a few bytes may name the category sixteen million.

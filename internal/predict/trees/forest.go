@@ -1,6 +1,10 @@
 package trees
 
-import "math"
+import (
+	"math"
+
+	"github.com/serin-ml/serin/internal/fault"
+)
 
 const maxFinite = math.MaxFloat64
 
@@ -19,9 +23,6 @@ type node[F number] struct {
 
 // categorical marks a node whose split is a set.
 const categorical = 1 << 31
-
-// maxFeatures is the most features a forest can have: two slots each, beside slot 0, below the categorical flag.
-const maxFeatures = 1<<30 - 1
 
 // forest is trees laid flat, ready to walk. Every format is turned into one; it knows none of them.
 type forest[F number] struct {
@@ -48,7 +49,7 @@ func (f *forest[F]) image(img, row []F) int {
 	pairs := img[1:]
 	for i, v := range row[:f.features] {
 		if v-v != 0 { // NaN or infinite
-			if v == v { //nolint:staticcheck // a NaN is not equal to itself
+			if !math.IsNaN(float64(v)) {
 				return i
 			}
 			pairs[2*i], pairs[2*i+1] = F(math.Inf(-1)), F(math.Inf(1))
@@ -167,4 +168,28 @@ func bit(b bool) uint32 {
 		return 1
 	}
 	return 0
+}
+
+// keep drops all trees but the first n.
+func (f *forest[F]) keep(n int) {
+	f.roots, f.groups, f.plain = f.roots[:n], f.groups[:n], f.plain[:n]
+}
+
+// weigh multiplies the leaves of each tree by its weight.
+func (f *forest[F]) weigh(weights []F) error {
+	for t, root := range f.roots {
+		end := len(f.nodes)
+		if t+1 < len(f.roots) {
+			end = int(f.roots[t+1])
+		}
+		for i := int(root); i < end; i++ {
+			if f.nodes[i].slot == 0 {
+				f.nodes[i].split *= weights[t]
+				if v := f.nodes[i].split; v-v != 0 {
+					return fault.Invalidf("tree %d: its weight %v makes a leaf %v", t, weights[t], v)
+				}
+			}
+		}
+	}
+	return nil
 }

@@ -271,19 +271,19 @@ func (u *ubjson) bool(typed byte) bool {
 
 // skip drops a value of any kind. A typed array is jumped over at once.
 func (u *ubjson) skip() {
-	switch m := u.peek(); {
-	case m == '{':
+	switch m := u.peek(); m {
+	case '{':
 		u.object(func([]byte) bool { return false })
-	case m == '[':
+	case '[':
 		if rest := u.data[u.pos:]; len(rest) > 3 && rest[1] == '$' && widths[rest[2]] > 0 && rest[3] == '#' {
 			u.pos += 4
 			u.take(u.length(widths[rest[2]]) * widths[rest[2]])
 			return
 		}
 		u.elements(func(byte) { u.skip() })
-	case m == 'S':
+	case 'S':
 		u.string()
-	case m == 'Z' || m == 'T' || m == 'F':
+	case 'Z', 'T', 'F':
 		u.marker()
 	default:
 		u.real(0)
