@@ -8,7 +8,9 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/serin-ml/serin/internal/app"
 	"github.com/serin-ml/serin/internal/fault"
@@ -54,6 +56,11 @@ func (p *predictCmd) Run(ctx context.Context, c *cli, say *speaker) error {
 	if len(signature.Inputs) != 1 || len(signature.Inputs[0].Shape) != 2 {
 		return fault.Invalidf("%s takes other inputs than rows of numbers", ref).WithHint("`serin model show %s` says what it takes", p.Ref)
 	}
+	for _, name := range p.Output {
+		if !slices.ContainsFunc(signature.Outputs, func(s tensor.Spec) bool { return s.Name == name }) {
+			return fault.Invalidf("unknown output %q; the model gives %s", name, outputNames(signature))
+		}
+	}
 	input := signature.Inputs[0]
 	headers := map[string]rows.Header{"auto": rows.HeaderAuto, "yes": rows.HeaderYes, "no": rows.HeaderNo}
 	reader, err := rows.Open(in, rows.Format(p.Format), rows.Options{
@@ -64,6 +71,14 @@ func (p *predictCmd) Run(ctx context.Context, c *cli, say *speaker) error {
 	}
 	a := answerer{model: live.Model, input: input.Name, outputs: p.Output, file: name, out: bufio.NewWriterSize(say.out, 1<<16)}
 	return errors.Join(a.all(ctx, reader), a.out.Flush())
+}
+
+func outputNames(s tensor.Signature) string {
+	var names []string
+	for _, o := range s.Outputs {
+		names = append(names, strconv.Quote(o.Name))
+	}
+	return strings.Join(names, ", ")
 }
 
 // open opens the rows; name is what errors call them.

@@ -96,7 +96,7 @@ func (c *control) routeModels(h huma.API) {
 	}, func(ctx context.Context, _ *none) (*verified, error) { return verify(ctx) })
 
 	type removal struct {
-		byRef
+		Ref  string `path:"ref" doc:"as in show-version" example:"installs@1.0.0"` // huma does not look into embedded structs
 		Body RemoveRequest
 	}
 	type removed struct{ Body registry.Version }

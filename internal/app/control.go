@@ -33,29 +33,41 @@ func Reader(ctx context.Context, o Options) (*Control, error) {
 // Writer returns a client of the control plane over dir for changing it: through the server that holds the directory, or in-process
 // while holding it itself. Close it.
 func Writer(ctx context.Context, o Options) (*Control, error) {
-	socket := filepath.Join(o.DataDir, socketName)
-	ctx, cancel := context.WithTimeout(ctx, lockWait)
+	d, served, err := hold(ctx, o)
+	switch {
+	case served:
+		return &Control{Client: Server(o.DataDir)}, nil
+	case err != nil:
+		return nil, err
+	}
+	return &Control{Client: inProcess(o, d), Registry: d.registry, close: d.Close}, nil
+}
+
+// hold opens the data directory for writing. Where a server holds it, served is true, and the error the lock's. Where another command
+// does, or a server that does not listen yet, hold waits for that to change.
+func hold(ctx context.Context, o Options) (d *dataDir, served bool, err error) {
+	waiting, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
 	for {
-		d, err := openDir(ctx, o, readWrite)
-		if err == nil {
-			return &Control{Client: inProcess(o, d), Registry: d.registry, close: d.Close}, nil
-		}
+		d, err = openDir(ctx, o, readWrite)
 		if fault.KindOf(err) != fault.Conflict {
-			return nil, err
+			return d, false, err
 		}
-		if conn, dialErr := net.Dial("unix", socket); dialErr == nil { //nolint:noctx // a local socket answers or refuses at once
+		conn, dialErr := net.Dial("unix", filepath.Join(o.DataDir, socketName)) //nolint:noctx // a local socket answers or refuses at once
+		if dialErr == nil {
 			conn.Close()
-			return &Control{Client: overSocket(socket)}, nil
+			return nil, true, err
 		}
-		// Held, but by no server yet: a command that will end, or a server that will listen.
 		select {
-		case <-ctx.Done():
-			return nil, err
+		case <-waiting.Done():
+			return nil, false, err
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
+
+// Server returns a client of the server that holds the data directory dir, whether one is there or not.
+func Server(dir string) *api.Client { return overSocket(filepath.Join(dir, socketName)) }
 
 // Control is a way to the control plane of one data directory.
 type Control struct {

@@ -36,7 +36,7 @@ type Watch struct {
 
 // Serve runs a server on the data directory until ctx ends, then drains and stops it. The error is nil after a clean stop.
 func Serve(ctx context.Context, o Options, c *config.Config, watch Watch) error {
-	d, err := openDir(ctx, o, readWrite)
+	d, _, err := hold(ctx, o)
 	if err != nil {
 		return err
 	}
