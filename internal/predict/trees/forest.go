@@ -31,7 +31,8 @@ type forest[F number] struct {
 	groups   []uint32 // of each tree, the output it adds to
 	plain    []bool   // of each tree, whether it has no categorical split
 	sets     sets
-	base     []F // what each output starts from, before the trees
+	base     []F  // the base score of each output
+	baseLast bool // the base score is added after the trees, not before: float32 sums depend on it
 	features int
 }
 
@@ -67,6 +68,14 @@ func slotOf(feature int, defaultLeft bool) uint32 {
 		slot++
 	}
 	return slot
+}
+
+// addBase adds the base scores to rows of outputs.
+func (f *forest[F]) addBase(out []F) {
+	k := f.outputs()
+	for i := range out {
+		out[i] += f.base[i%k]
+	}
 }
 
 // addOne adds every tree's leaf for one image to out, tree by tree: float32 sums depend on the order. Four trees are walked

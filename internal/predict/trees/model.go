@@ -89,8 +89,8 @@ func (m *model) shape(rows, values int) []int {
 func (m *model) margins(ctx context.Context, values, out []float32) error {
 	f := m.forest
 	width, k, n := f.features, f.outputs(), f.imageLen()
-	for i := range out {
-		out[i] = f.base[i%k]
+	if !f.baseLast {
+		f.addBase(out)
 	}
 	images := m.images.Get().(*[]float32)
 	defer m.images.Put(images)
@@ -110,6 +110,9 @@ func (m *model) margins(ctx context.Context, values, out []float32) error {
 			}
 		}
 		f.addRows(img, out[from*k:to*k])
+	}
+	if f.baseLast {
+		f.addBase(out)
 	}
 	return nil
 }

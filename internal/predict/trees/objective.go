@@ -12,7 +12,8 @@ type objective struct {
 
 // objectives are XGBoost's, up to 3.2, by the name in the file.
 //
-// Three are not what one would think: binary:logitraw takes its base score as it is although binary:logistic takes the logit of it;
+// Three are not what one would think: binary:logitraw takes its base score as it is, since 1.3, although binary:logistic takes the
+// logit of it;
 // binary:hinge takes 0.5, the default, as a margin, so that an untrained model says 1; and survival:aft and survival:cox predict on the
 // scale of time and risk, so theirs is a logarithm.
 var objectives = map[string]objective{

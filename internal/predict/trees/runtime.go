@@ -105,9 +105,7 @@ func open(data []byte, iterations string) (*model, error) {
 		return nil, err
 	}
 	forest.keep(trees)
-	if x.writtenBefore(1, 7) {
-		forest.sets.outsideByDefault()
-	}
+	x.asWritten(forest, &objective)
 	if forest.base, err = x.base(objective); err != nil {
 		return nil, err
 	}

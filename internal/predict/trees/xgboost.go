@@ -255,6 +255,20 @@ func (x *xgboost) writtenBefore(major, minor int32) bool {
 	return len(x.version) < 2 || x.version[0] < major || x.version[0] == major && x.version[1] < minor
 }
 
+// asWritten makes the forest and the objective those of the library that wrote the file, where it computed otherwise than today's. Its
+// owner saw those numbers.
+func (x *xgboost) asWritten(f *forest[float32], o *objective) {
+	// The base score was added to the sum of the trees; since, the trees are added to it.
+	f.baseLast = x.writtenBefore(1, 3) || x.booster == "dart" && x.writtenBefore(1, 4)
+	if x.objective == "binary:logitraw" && x.writtenBefore(1, 3) {
+		o.margin = logit
+	}
+	// A value that is no category, or none that the split can know, went where missing values go; since, it goes left.
+	if x.writtenBefore(1, 7) {
+		f.sets.outsideByDefault()
+	}
+}
+
 // base returns what each output starts from, in the space of the margin. The file holds it in the space of the prediction: as one
 // number, since 3.1 as one for each output ("[5E-1,5E-1]").
 func (x *xgboost) base(o objective) ([]float32, error) {
