@@ -68,6 +68,7 @@ type builder struct {
 	columns int // the largest feature of a split, and one
 	widest  int // the tree that has it
 	queue   []link
+	reached []bool  // of each node of a tree
 	split   []int32 // of each node of a tree, its place among the categorical splits and one; 0 for none
 	chosen  []int32
 }
@@ -101,13 +102,14 @@ func (b *builder) lay(t *xgboostTree) error {
 	n := len(t.left)
 	nodes, root := b.f.nodes, uint32(len(b.f.nodes))
 	nodes = append(nodes, node[float32]{})
+	b.reached = append(b.reached[:0], make([]bool, n)...)
 	b.queue = append(b.queue[:0], link{0, root})
 	for at := 0; at < len(b.queue); at++ {
-		// Each step takes up one node of the file. A tree has each once; more steps than nodes mean a link that joins or goes back.
-		if at == n {
-			return fault.Invalidf("a node is reached on two ways, so it is no tree")
-		}
 		i, to := b.queue[at].from, b.queue[at].to
+		if b.reached[i] {
+			return fault.Invalidf("node %d is reached on two ways, so it is no tree", i)
+		}
+		b.reached[i] = true
 		left, right := t.left[i], t.right[i]
 		if left == leafChild && right == leafChild {
 			if v := t.split[i]; v-v != 0 {
@@ -148,6 +150,8 @@ func (b *builder) splitOf(t *xgboostTree, i int32) (split node[float32], err err
 		if math.IsNaN(float64(split.split)) {
 			return split, fault.Invalidf("its split is not a number")
 		}
+		// The first bin of a feature may begin at -Inf, which is also how a row's image marks a missing value that goes left.
+		split.split = max(split.split, -math.MaxFloat32)
 		return split, nil
 	}
 	if t.kind[i] != 1 {
@@ -174,6 +178,7 @@ func (b *builder) categorical(t *xgboostTree) error {
 		return fault.Invalidf("the model has more than %d categorical splits", maxSets)
 	}
 	b.split = append(b.split[:0], make([]int32, len(t.left))...)
+	var total int64
 	for k, i := range t.categoryNodes {
 		start, size := int64(t.categoryStarts[k]), int64(t.categorySizes[k])
 		switch {
@@ -185,6 +190,10 @@ func (b *builder) categorical(t *xgboostTree) error {
 			return fault.Invalidf("node %d: categories %d to %d are out of range (%d categories)", i, start, start+size, len(t.categories))
 		}
 		b.split[i] = int32(k + 1)
+		total += size
+	}
+	if total > int64(len(t.categories)) {
+		return fault.Invalidf("categorical splits claim %d categories, but there are %d", total, len(t.categories))
 	}
 	if c := slices.IndexFunc(t.categories, func(c int32) bool { return c < 0 || c >= maxCategory }); c >= 0 {
 		return fault.Invalidf("category %d is out of range (0 to %d)", t.categories[c], maxCategory-1)

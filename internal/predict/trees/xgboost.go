@@ -21,7 +21,7 @@ type xgboost struct {
 	attributes   map[string]string
 
 	parallel   int64     // trees of each output in a round
-	trees      int64     // as the file claims; -1 where it does not
+	trees      *int64    // as the file claims; nil where it does not
 	treeInfo   []int32   // of each tree, the output it adds to
 	roundEnds  []int32   // of each round, the tree it begins with, and the end; since 2.0
 	weightDrop []float32 // dart: of each tree, its weight
@@ -38,7 +38,7 @@ func readXGBoost(data []byte) (*xgboost, *forest[float32], error) {
 	var fail failure
 	d := decoder{
 		source: newSource(data, &fail), fail: &fail,
-		x: &xgboost{targets: 1, parallel: 1, trees: -1, attributes: map[string]string{}},
+		x: &xgboost{targets: 1, parallel: 1, attributes: map[string]string{}},
 	}
 	d.b = builder{fail: &fail}
 	d.document()
@@ -146,7 +146,10 @@ func (d *decoder) model() {
 		"gbtree_model_param": func() {
 			d.fields(map[string]func(){
 				"num_parallel_tree": d.number("num_parallel_tree", &d.x.parallel),
-				"num_trees":         d.number("num_trees", &d.x.trees),
+				"num_trees": func() {
+					d.x.trees = new(int64)
+					d.number("num_trees", d.x.trees)()
+				},
 			})
 		},
 		"tree_info":        func() { d.value(&d.x.treeInfo) },
@@ -230,8 +233,10 @@ func (x *xgboost) check(d decoder, f *forest[float32]) error {
 		return fault.Invalidf("tree %d splits on feature %d, but num_feature is %d", d.b.widest, d.b.columns-1, x.features)
 	case len(x.featureNames) != 0 && int64(len(x.featureNames)) != x.features:
 		return fault.Invalidf("%d feature_names, but num_feature is %d", len(x.featureNames), x.features)
-	case x.trees >= 0 && x.trees != int64(trees):
-		return fault.Invalidf("num_trees is %d, but there are %d trees", x.trees, trees)
+	case repeats(x.featureNames) != "":
+		return fault.Invalidf("feature_names has %q twice", repeats(x.featureNames))
+	case x.trees != nil && *x.trees != int64(trees):
+		return fault.Invalidf("num_trees is %d, but there are %d trees", *x.trees, trees)
 	case len(x.treeInfo) != trees:
 		return fault.Invalidf("tree_info has %d entries for %d trees", len(x.treeInfo), trees)
 	case x.booster == "dart" && len(x.weightDrop) != trees:
@@ -253,6 +258,18 @@ func (x *xgboost) check(d decoder, f *forest[float32]) error {
 // writtenBefore tells whether an older library than major.minor wrote the file. One without a version is old.
 func (x *xgboost) writtenBefore(major, minor int32) bool {
 	return len(x.version) < 2 || x.version[0] < major || x.version[0] == major && x.version[1] < minor
+}
+
+// repeats returns a name that is there twice, "" if all differ.
+func repeats(names []string) string {
+	seen := make(map[string]bool, len(names))
+	for _, name := range names {
+		if seen[name] {
+			return name
+		}
+		seen[name] = true
+	}
+	return ""
 }
 
 // asWritten makes the forest and the objective those of the library that wrote the file, where it computed otherwise than today's. Its
