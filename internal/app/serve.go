@@ -18,6 +18,7 @@ import (
 	"github.com/serin-ml/serin/internal/api"
 	"github.com/serin-ml/serin/internal/config"
 	"github.com/serin-ml/serin/internal/gateway"
+	"github.com/serin-ml/serin/internal/registry"
 )
 
 // Listening are the addresses that a server listens on.
@@ -140,7 +141,19 @@ func (s *server) run(ctx context.Context) error {
 	g.Go(func() error { return serveHTTP(ctx, s.tcp, httpServer(s.guard.Wrap(s.control), s.options.Log), drain) })
 	g.Go(func() error { return serveHTTP(ctx, s.socket, controlServer(s.control, s.options.Log), drain) })
 	g.Go(func() error { return s.follower.Run(ctx) })
+	g.Go(func() error { s.sweep(ctx); return nil })
 	return g.Wait()
+}
+
+// sweep removes what crashed imports left behind, once. What it cannot remove only takes room.
+func (s *server) sweep(ctx context.Context) {
+	swept, err := s.dir.registry.Sweep(ctx, s.options.Now().Add(-registry.SweepAge))
+	switch {
+	case err != nil && ctx.Err() == nil:
+		s.options.Log.Warn("what crashed imports left could not be swept", "error", err)
+	case swept.Blobs+swept.Temporary > 0:
+		s.options.Log.Info("swept what crashed imports left", "blobs", swept.Blobs, "bytes", swept.Bytes, "temporary", swept.Temporary)
+	}
 }
 
 // ready tells that every service has been ready for the first time.

@@ -19,6 +19,7 @@ type artefact struct {
 
 	mu   sync.Mutex
 	read map[string]bool // paths that were read whole, and so were found sound
+	err  error           // the first file that could not be read
 }
 
 var _ predict.Artefact = (*artefact)(nil)
@@ -43,13 +44,25 @@ func (a *artefact) ReadFile(path string) ([]byte, error) {
 		return nil, fault.NotFoundf("the model has no file %.80q", path)
 	}
 	content, err := store.ReadVerified(a.ctx, a.blobs, a.files[at].Digest)
-	if err != nil {
-		return nil, fileError(path, err)
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if err != nil {
+		err = fileError(path, err)
+		if a.err == nil {
+			a.err = err
+		}
+		return nil, err
+	}
 	a.read[path] = true
 	return content, nil
+}
+
+// failed returns the first error of ReadFile. A runtime that looks at formats passes over what it cannot read; nothing may be
+// concluded from that.
+func (a *artefact) failed() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.err
 }
 
 // verifyRest checks the files that nobody read: all of a version is sound, or it is not loaded.
@@ -80,7 +93,10 @@ func (r *Registry) runtime(name string, a *artefact) (NamedRuntime, error) {
 	for i, known := range r.runtimes {
 		names[i] = known.Name
 		if name == known.Name || name == "" && known.Runtime.Detect(a) {
-			return known, nil
+			return known, a.failed()
+		}
+		if err := a.failed(); err != nil {
+			return NamedRuntime{}, err
 		}
 	}
 	if name != "" {

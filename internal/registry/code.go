@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"regexp"
 	"strings"
@@ -65,12 +66,17 @@ func (w *watched) ReadAt(p []byte, at int64) (int, error) {
 		w.err = err
 		return 0, err
 	}
+	if at < 0 { // a broken archive sends its reader there
+		return 0, errNegative
+	}
 	n, err := w.r.ReadAt(p, at)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.ReaderAt promises io.EOF itself
+	if err != nil && err != io.EOF {
 		w.err = err
 	}
 	return n, err
 }
+
+var errNegative = errors.New("a place before the beginning")
 
 const whyPickle = "loading a pickle runs whatever code it holds"
 

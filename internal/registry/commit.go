@@ -196,6 +196,7 @@ func (d *Draft) filesDiffer(listed []File) error {
 
 // manifestOf opens the model, checks its answers, and writes down what it is.
 func (d *Draft) manifestOf(ctx context.Context, p plan) (m Manifest, err error) {
+	defer survive(&err)
 	files := d.sortedFiles()
 	a := d.r.artefact(ctx, files)
 	rt, err := d.r.runtime(p.o.Runtime, a)

@@ -30,7 +30,10 @@ type errTooMuch string
 func (e errTooMuch) Error() string { return string(e) }
 
 // inspector looks at one file and all that is packed in it.
-type inspector struct{ budget int64 }
+type inspector struct {
+	budget int64 // bytes that may still be unpacked
+	err    error // set when it is used up
+}
 
 // opener gives a content from its beginning; it is called several times.
 type opener func() (io.Reader, error)
@@ -69,51 +72,47 @@ func (i *inspector) stream(open opener, layer int, how string) (*danger, error) 
 	}
 	r, err := i.open(open)
 	if err != nil {
-		return nil, nil //nolint:nilerr // it was readable for the head, so this is no content that anything could load
+		return nil, i.err // what cannot be unpacked cannot be loaded either
 	}
 	if isPickle(r) {
 		return pickleDanger(head, how), nil
 	}
-	return nil, r.err
+	return nil, i.err
 }
 
-// counted is a reader that draws on the budget.
+// counted is a reader of something unpacked, which draws on the budget.
 type counted struct {
-	r   io.Reader
-	i   *inspector
-	err error
+	r io.Reader
+	i *inspector
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c counted) Read(p []byte) (int, error) {
 	if c.i.budget <= 0 {
-		c.err = errTooMuch(fmt.Sprintf("a file that unpacks to more than %d MiB", maxExpanded>>20))
-		return 0, c.err
+		c.i.err = errTooMuch(fmt.Sprintf("a file that unpacks to more than %d MiB", maxExpanded>>20))
+		return 0, c.i.err
 	}
 	n, err := c.r.Read(p)
 	c.i.budget -= int64(n)
 	return n, err
 }
 
-func (i *inspector) open(open opener) (*counted, error) {
+func (i *inspector) open(open opener) (io.Reader, error) {
 	r, err := open()
-	if err != nil {
-		return nil, err
+	if _, plain := r.(*io.SectionReader); plain || err != nil { // the file itself: its size is no surprise
+		return r, err
 	}
-	if plain, ok := r.(*io.SectionReader); ok { // the file itself: its size is no surprise
-		return &counted{r: plain, i: &inspector{budget: plain.Size() + 1}}, nil
-	}
-	return &counted{r: r, i: i}, nil
+	return counted{r, i}, nil
 }
 
 // head returns the first bytes, none where nothing can be unpacked.
 func (i *inspector) head(open opener) ([]byte, error) {
 	r, err := i.open(open)
 	if err != nil {
-		return nil, nil //nolint:nilerr // a broken archive unpacks to nothing
+		return nil, i.err // a broken archive unpacks to nothing
 	}
 	head := make([]byte, headSize)
 	n, _ := io.ReadFull(r, head)
-	return head[:n], r.err
+	return head[:n], i.err
 }
 
 // byMagic knows formats by their first bytes.
@@ -173,7 +172,7 @@ func compression(head []byte) (unpacker, string) {
 // compressed looks at what is unpacked, and, where that is nothing, at the content as it stands: two bytes may mislead.
 func (i *inspector) compressed(open opener, unpack unpacker, layer int, name string) (*danger, error) {
 	inner := func() (io.Reader, error) {
-		r, err := open()
+		r, err := i.open(open) // counted at each layer: little may come out of much
 		if err != nil {
 			return nil, err
 		}
@@ -187,28 +186,25 @@ func (i *inspector) compressed(open opener, unpack unpacker, layer int, name str
 	if err == nil && isPickle(r) {
 		return pickleDanger(nil, ""), nil
 	}
-	return nil, nil
+	return nil, i.err
 }
 
 // innerZip looks at a zip that is packed itself: its directory is at its end, so that it is unpacked into memory.
 func (i *inspector) innerZip(open opener, layer int) (*danger, error) {
 	r, err := i.open(open)
 	if err != nil {
-		return nil, nil //nolint:nilerr // as in stream
+		return nil, i.err // as in stream
 	}
 	content, err := io.ReadAll(io.LimitReader(r, maxInMemory+1))
-	if r.err != nil {
-		return nil, r.err
-	}
 	if err != nil {
-		return nil, nil //nolint:nilerr // cut short or damaged: nothing could load it
+		return nil, i.err // too much, or cut short or damaged, so that nothing could load it
 	}
 	if len(content) > maxInMemory {
 		return nil, errTooMuch(fmt.Sprintf("an archive in an archive, of more than %d MiB", maxInMemory>>20))
 	}
 	archive, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
 	if err != nil {
-		return nil, nil //nolint:nilerr // as above
+		return nil, i.err
 	}
 	return i.zip(archive, layer+1)
 }
@@ -258,13 +254,13 @@ func (i *inspector) zipEntry(f *zip.File, layer int) (*danger, error) {
 func (i *inspector) tar(open opener, layer int) (*danger, error) {
 	r, err := i.open(open)
 	if err != nil {
-		return nil, nil //nolint:nilerr // as in stream
+		return nil, i.err // as in stream
 	}
 	archive := tar.NewReader(r)
 	for n := 0; ; n++ {
 		header, err := archive.Next()
 		if err != nil {
-			return nil, r.err // the end, or damage
+			return nil, i.err // the end, or damage
 		}
 		if n == maxEntries {
 			return nil, errTooMuch(fmt.Sprintf("an archive of more than %d files", maxEntries))
@@ -273,8 +269,8 @@ func (i *inspector) tar(open opener, layer int) (*danger, error) {
 			return marDanger(" (tar)"), nil
 		}
 		content, err := io.ReadAll(io.LimitReader(archive, maxInMemory+1))
-		if r.err != nil {
-			return nil, r.err
+		if i.err != nil {
+			return nil, i.err
 		}
 		if err != nil || len(content) > maxInMemory {
 			return nil, errTooMuch(fmt.Sprintf("an archive with a file of more than %d MiB, or a damaged one", maxInMemory>>20))

@@ -49,6 +49,7 @@ func (r *Registry) LoadVersion(ctx context.Context, v Version) (Live, error) {
 }
 
 func (r *Registry) load(ctx context.Context, v Version) (live Live, err error) {
+	defer survive(&err)
 	m, err := r.Manifest(ctx, v)
 	if err != nil {
 		return live, err

@@ -173,6 +173,52 @@ func TestModelWithoutGoldenRowsWarmsUp(t *testing.T) {
 	}
 }
 
+func TestRowOfZerosFitsAnySignature(t *testing.T) {
+	for _, shape := range [][]int{{-1}, {-1, 3}, {8, 2}, {-1, -1, 2}, {}, nil} {
+		for dtype := tensor.Bool; dtype <= tensor.Bytes; dtype++ {
+			spec := tensor.Spec{Name: "x", DType: dtype, Shape: shape}
+			row, err := zeros(spec)
+			if err != nil {
+				t.Errorf("%v: %v", spec, err)
+				continue
+			}
+			sig := tensor.Signature{Inputs: []tensor.Spec{spec}}
+			if err := sig.Check(&tensor.Request{Inputs: []tensor.Tensor{row}}); err != nil {
+				t.Errorf("%v: %v", spec, err)
+			}
+			if row.DType() != dtype {
+				t.Errorf("%v: got %v", spec, row.DType())
+			}
+		}
+	}
+}
+
+func TestUnsoundSignaturesAreRefused(t *testing.T) {
+	in := tensor.Spec{Name: "x", DType: tensor.Float32, Shape: []int{-1, 2}}
+	with := func(change func(*tensor.Spec)) tensor.Signature {
+		p := in
+		change(&p)
+		return tensor.Signature{Inputs: []tensor.Spec{in}, Outputs: []tensor.Spec{p}}
+	}
+	if err := checkSignature(with(func(*tensor.Spec) {})); err != nil {
+		t.Error(err)
+	}
+	for name, sig := range map[string]tensor.Signature{
+		"nothing":     {},
+		"no name":     with(func(p *tensor.Spec) { p.Name = "" }),
+		"long name":   with(func(p *tensor.Spec) { p.Name = strings.Repeat("x", 129) }),
+		"no datatype": with(func(p *tensor.Spec) { p.DType = 0 }),
+		"not UTF-8":   with(func(p *tensor.Spec) { p.Labels = []string{"\xff"} }),
+		"negative":    with(func(p *tensor.Spec) { p.Shape = []int{-2} }),
+		"huge":        with(func(p *tensor.Spec) { p.Shape = []int{-1, 1 << 20, 1 << 20} }),
+		"twice":       {Inputs: []tensor.Spec{in, in}, Outputs: []tensor.Spec{in}},
+	} {
+		if err := checkSignature(sig); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
 func TestWhatIsNotThereIsNotFound(t *testing.T) {
 	h := three(t)
 	ctx := context.Background()

@@ -95,7 +95,7 @@ func decodeManifest(b []byte) (m Manifest, err error) {
 	if err := d.Decode(&m); err != nil {
 		return m, fault.Internalf("the manifest is unreadable: %w", err)
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // Token promises io.EOF itself
+	if _, err := d.Token(); err != io.EOF {
 		return m, fault.Internalf("the manifest is followed by other text")
 	}
 	return m, nil

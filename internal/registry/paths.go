@@ -18,7 +18,8 @@ const (
 func checkPath(path string) error {
 	const hint = "use a plain relative path such as model/trees.json: no .., no backslash, none of : * ? \" < > |, " +
 		"and no dot or space at the end of a name"
-	if len(path) > maxPath || path == "." || !fs.ValidPath(path) || strings.ContainsAny(path, `\:*?"<>|`) || strings.ContainsFunc(path, isControl) {
+	if len(path) > maxPath || path == "." || !fs.ValidPath(path) ||
+		strings.ContainsAny(path, `\:*?"<>|`) || strings.ContainsFunc(path, isControl) {
 		return fault.Invalidf("%.80q is no path for a file of a model", path).WithHint(hint)
 	}
 	for name := range strings.SplitSeq(path, "/") {

@@ -7,8 +7,16 @@ import (
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/predict"
+	"github.com/serin-ml/serin/internal/strictyaml"
 	"github.com/serin-ml/serin/internal/tensor"
 )
+
+// survive turns a panic of a runtime into an error: one bad model must not take the others down. Defer it.
+func survive(err *error) {
+	if p := recover(); p != nil {
+		*err = fault.Internalf("the runtime panicked on this model: %v", p).WithHint("this is a fault of the runtime; please report it with the model")
+	}
+}
 
 // ready warms m up and checks that it gives the known answers. Golden rows do both; without any, m is asked one row of zeros.
 func ready(ctx context.Context, m predict.Model, sig tensor.Signature, g *Golden) error {
@@ -17,7 +25,11 @@ func ready(ctx context.Context, m predict.Model, sig tensor.Signature, g *Golden
 	}
 	request := &tensor.Request{}
 	for _, spec := range sig.Inputs {
-		request.Inputs = append(request.Inputs, zeros(spec))
+		t, err := zeros(spec)
+		if err != nil {
+			return err
+		}
+		request.Inputs = append(request.Inputs, t)
 	}
 	_, err := ask(ctx, m, sig, request)
 	if fault.KindOf(err) == fault.Invalid {
@@ -30,11 +42,11 @@ func ready(ctx context.Context, m predict.Model, sig tensor.Signature, g *Golden
 }
 
 // zeros is one row of zeros, or of empty strings; a dimension of any size is 1.
-func zeros(spec tensor.Spec) tensor.Tensor {
+func zeros(spec tensor.Spec) (tensor.Tensor, error) {
 	shape := slices.Clone(spec.Shape)
 	n := 1
 	for i, d := range shape {
-		if d < 0 || i == 0 {
+		if d < 0 {
 			shape[i] = 1
 		}
 		n *= shape[i]
@@ -50,12 +62,9 @@ func zeros(spec tensor.Spec) tensor.Tensor {
 			values[i] = 0
 		}
 	}
-	t, err := rowOf(spec, values)
-	if err != nil { // checkSignature has been passed, so this is a bug; the model will say what it misses
-		return tensor.Tensor{Name: spec.Name}
-	}
+	t, err := rowOf(tensor.Spec{Name: spec.Name, DType: spec.DType, Shape: []int{1, n}}, values)
 	t.Shape = shape
-	return t
+	return t, err
 }
 
 // maxRow bounds the cells of one row of an input or output.
@@ -66,29 +75,34 @@ func checkSignature(sig tensor.Signature) error {
 	if len(sig.Inputs) == 0 || len(sig.Outputs) == 0 {
 		return fault.Internalf("the runtime tells of %d inputs and %d outputs", len(sig.Inputs), len(sig.Outputs))
 	}
-	for what, specs := range map[string][]tensor.Spec{"input": sig.Inputs, "output": sig.Outputs} {
-		names := make([]string, len(specs))
-		for i, p := range specs {
-			names[i] = p.Name
-			if p.Name == "" || len(p.Name) > 128 || p.DType.String() == "" {
-				return fault.Invalidf("%s %d has no usable name or datatype (%.80q, %d)", what, i+1, p.Name, p.DType)
-			}
-			for _, text := range slices.Concat([]string{p.Name}, p.Columns, p.Labels) {
-				if !utf8.ValidString(text) {
-					return fault.Invalidf("%s %.80q: %.80q is not valid UTF-8", what, p.Name, text)
-				}
-			}
-			n := 1
-			for _, d := range p.Shape {
-				if d < -1 || d > 0 && n > maxRow/d {
-					return fault.Invalidf("%s %.80q has the impossible shape %v", what, p.Name, p.Shape)
-				}
-				n *= max(d, 1)
+	if err := checkSpecs("input", sig.Inputs); err != nil {
+		return err
+	}
+	return checkSpecs("output", sig.Outputs)
+}
+
+func checkSpecs(what string, specs []tensor.Spec) error {
+	names := make([]string, len(specs))
+	for i, p := range specs {
+		names[i] = p.Name
+		if p.Name == "" || len(p.Name) > strictyaml.MaxKey || p.DType.String() == "" {
+			return fault.Invalidf("%s %d has no usable name or datatype (%.80q, %q)", what, i+1, p.Name, p.DType)
+		}
+		for _, text := range slices.Concat([]string{p.Name}, p.Columns, p.Labels) {
+			if !utf8.ValidString(text) {
+				return fault.Invalidf("%s %.80q: %.80q is not valid UTF-8", what, p.Name, text)
 			}
 		}
-		if name := repeated(names); name != "" {
-			return fault.Invalidf("two %ss are called %.80q", what, name)
+		n := 1
+		for _, d := range p.Shape {
+			if d < -1 || d > 0 && n > maxRow/d {
+				return fault.Invalidf("%s %.80q has the impossible shape %v", what, p.Name, p.Shape)
+			}
+			n *= max(d, 1)
 		}
+	}
+	if name := repeated(names); name != "" {
+		return fault.Invalidf("two %ss are called %.80q", what, name)
 	}
 	return nil
 }

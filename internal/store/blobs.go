@@ -17,8 +17,9 @@ import (
 // Blobs keeps immutable bytes under their digest. It is safe for concurrent use.
 type Blobs interface {
 	// Put stores what r gives, to its end, and returns its digest and its length in bytes. When it returns without an error the
-	// bytes are durable; with one, they are absent or whole, but never in part. Content that is there already stays the same and counts as put just now
-	// (see Collector). An error of r is returned as it is, wrapped. No room and no right to write are Unavailable.
+	// bytes are durable; with one, they are absent or whole, but never in part. Content that is there already stays the same,
+	// and counts as put just now (see Collector). An error of r is returned wrapped. No room and no right to write are
+	// Unavailable.
 	Put(ctx context.Context, r io.Reader) (Digest, int64, error)
 	// Open gives the bytes of d, unchecked (see ReadVerified). A digest that is not there is NotFound.
 	Open(ctx context.Context, d Digest) (io.ReadCloser, error)
@@ -75,7 +76,7 @@ func readAll(ctx context.Context, r io.Reader) ([]byte, error) {
 		}
 		n, err := r.Read(content[len(content):min(cap(content), len(content)+chunk)])
 		content = content[:len(content)+n]
-		if err == io.EOF { //nolint:errorlint // io.Reader promises io.EOF itself
+		if err == io.EOF {
 			return content, nil
 		}
 		if err != nil {

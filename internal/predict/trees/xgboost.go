@@ -29,7 +29,7 @@ type xgboost struct {
 
 // Bounds of a model. They are far beyond real ones, and keep a few bytes from claiming gigabytes.
 const (
-	maxColumns = 1 << 22
+	maxColumns = 1 << 20
 	maxOutputs = 1 << 16
 )
 

@@ -14,7 +14,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"strings"
 	"sync"
 	"time"
 
@@ -72,14 +71,18 @@ func nameOf(d store.Digest) string {
 
 // Put implements store.Blobs. A blob that is there already is replaced by the same bytes, which mends it if it was damaged.
 func (b *Blobs) Put(ctx context.Context, r io.Reader) (store.Digest, int64, error) {
-	d, size, err := b.put(ctx, r)
-	if err != nil {
+	content := &source{r: store.WithContext(ctx, r)}
+	d, size, err := b.put(content)
+	switch {
+	case content.err != nil:
+		return store.Digest{}, 0, fault.New(fault.KindOf(content.err), "read what is to be stored: %w", content.err)
+	case err != nil:
 		return store.Digest{}, 0, classify(err, "store a file")
 	}
 	return d, size, nil
 }
 
-func (b *Blobs) put(ctx context.Context, r io.Reader) (d store.Digest, size int64, err error) {
+func (b *Blobs) put(r io.Reader) (d store.Digest, size int64, err error) {
 	if err := b.files.mkdirs(temporary); err != nil {
 		return d, 0, err
 	}
@@ -94,7 +97,7 @@ func (b *Blobs) put(ctx context.Context, r io.Reader) (d store.Digest, size int6
 		b.release(name)
 	}()
 	h := sha256.New()
-	size, err = io.CopyBuffer(io.MultiWriter(f, h), store.WithContext(ctx, r), make([]byte, 256<<10))
+	size, err = io.CopyBuffer(io.MultiWriter(f, h), r, make([]byte, 256<<10))
 	if err == nil {
 		err = f.Sync()
 	}
@@ -234,13 +237,27 @@ func (b *Blobs) removeOld(name string, before time.Time) (bool, error) {
 	return false, err
 }
 
-// trimPath takes the folder out of an error's text: it says nothing to those who ask over the network.
+// trimPath takes the file's path out of an error: it says nothing to those who ask over the network, and too much of the machine.
 func trimPath(err error) error {
-	if e, ok := errors.AsType[*fs.PathError](err); ok && !strings.HasPrefix(e.Path, "/") {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
 	}
 	if e, ok := errors.AsType[*os.LinkError](err); ok {
 		return e.Err
 	}
 	return err
+}
+
+// source remembers the error of what is to be stored, so that it is not blamed on the store's disk.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
 }

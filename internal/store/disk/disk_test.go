@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/serin-ml/serin/internal/fault"
@@ -271,6 +272,27 @@ func TestNamesLeftByAProcessWithOurIdAreSteppedOver(t *testing.T) {
 	second := open(t, dir, Options{})
 	if _, _, err := second.Put(context.Background(), strings.NewReader("b")); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestFailingSourceIsNotBlamedOnTheDisk(t *testing.T) {
+	b := open(t, t.TempDir(), Options{})
+	theirs := &fs.PathError{Op: "read", Path: "/home/ann/model.ubj", Err: syscall.EACCES}
+	_, _, err := b.Put(context.Background(), iotest.ErrReader(theirs))
+	if fault.KindOf(err) != fault.Internal || !strings.Contains(err.Error(), theirs.Path) || strings.Contains(err.Error(), "data directory") {
+		t.Errorf("got %v: %v", fault.KindOf(err), err)
+	}
+}
+
+func TestErrorsTellNoPathOfTheMachine(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, Options{})
+	if err := os.WriteFile(filepath.Join(dir, "blobs"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := b.Put(context.Background(), strings.NewReader("x"))
+	if err == nil || strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "sha256/") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -71,7 +71,7 @@ func (fsys files) create(name string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{f, name, fsys.before}, nil
+	return &file{f: f, name: name, before: fsys.before}, nil
 }
 
 func (fsys files) open(name string) (*file, error) {
@@ -82,7 +82,7 @@ func (fsys files) open(name string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{f, name, fsys.before}, nil
+	return &file{f: f, name: name, before: fsys.before, reading: true}, nil
 }
 
 func (fsys files) rename(from, to string) error {
@@ -136,6 +136,8 @@ type file struct {
 	f      *os.File
 	name   string
 	before func(op, name string) error
+
+	reading bool
 }
 
 func (f *file) Read(p []byte) (int, error) {
@@ -171,8 +173,11 @@ func (f *file) Sync() error {
 	return f.f.Sync()
 }
 
-// Close closes the file even where before fails.
+// Close closes the file even where before fails, which is not asked about a file that was only read.
 func (f *file) Close() error {
+	if f.reading {
+		return f.f.Close()
+	}
 	return errors.Join(f.before("close", f.name), f.f.Close())
 }
 
