@@ -70,6 +70,14 @@ func slotOf(feature int, defaultLeft bool) uint32 {
 	return slot
 }
 
+// startFromBase sets rows of outputs to the base scores.
+func (f *forest[F]) startFromBase(out []F) {
+	k := f.outputs()
+	for i := range out {
+		out[i] = f.base[i%k]
+	}
+}
+
 // addBase adds the base scores to rows of outputs.
 func (f *forest[F]) addBase(out []F) {
 	k := f.outputs()

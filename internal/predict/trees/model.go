@@ -90,7 +90,7 @@ func (m *model) margins(ctx context.Context, values, out []float32) error {
 	f := m.forest
 	width, k, n := f.features, f.outputs(), f.imageLen()
 	if !f.baseLast {
-		f.addBase(out)
+		f.startFromBase(out)
 	}
 	images := m.images.Get().(*[]float32)
 	defer m.images.Put(images)
