@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/serin-ml/serin/internal/app"
+	"github.com/serin-ml/serin/internal/registry"
 )
 
 // options are the app's, from the shared flags. Commands speak for themselves, so that the app logs to log only.
@@ -31,4 +33,14 @@ func whoAmI() string {
 		name += "@" + host
 	}
 	return name
+}
+
+// reader parses a reference and opens the data directory for looking. The caller closes the control.
+func (c *cli) reader(ctx context.Context, say *speaker, text string) (registry.Ref, *app.Control, error) {
+	ref, err := registry.ParseRef(text)
+	if err != nil {
+		return ref, nil, err
+	}
+	control, err := app.Reader(ctx, c.options(say.errs))
+	return ref, control, err
 }

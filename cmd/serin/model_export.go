@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/serin-ml/serin/internal/app"
 	"github.com/serin-ml/serin/internal/registry"
 )
 
@@ -16,11 +15,7 @@ type modelExportCmd struct {
 
 // Run exports. Importing the folder again gives the same version.
 func (m *modelExportCmd) Run(ctx context.Context, c *cli, say *speaker) error {
-	ref, err := registry.ParseRef(m.Ref)
-	if err != nil {
-		return err
-	}
-	control, err := app.Reader(ctx, c.options(say.errs))
+	ref, control, err := c.reader(ctx, say, m.Ref)
 	if err != nil {
 		return err
 	}

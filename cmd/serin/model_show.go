@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/serin-ml/serin/internal/api"
-	"github.com/serin-ml/serin/internal/app"
 	"github.com/serin-ml/serin/internal/registry"
 	"github.com/serin-ml/serin/internal/tensor"
 )
@@ -21,11 +20,7 @@ type modelShowCmd struct {
 
 // Run shows a model or a version.
 func (m *modelShowCmd) Run(ctx context.Context, c *cli, say *speaker) error {
-	ref, err := registry.ParseRef(m.Ref)
-	if err != nil {
-		return err
-	}
-	control, err := app.Reader(ctx, c.options(say.errs))
+	ref, control, err := c.reader(ctx, say, m.Ref)
 	if err != nil {
 		return err
 	}

@@ -12,10 +12,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/serin-ml/serin/internal/app"
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/predict"
-	"github.com/serin-ml/serin/internal/registry"
 	"github.com/serin-ml/serin/internal/rows"
 	"github.com/serin-ml/serin/internal/tensor"
 )
@@ -34,11 +32,7 @@ type predictCmd struct {
 
 // Run answers every row with a line of JSON. It stops at the first row that is wrong, after the answers to those before it.
 func (p *predictCmd) Run(ctx context.Context, c *cli, say *speaker) error {
-	ref, err := registry.ParseRef(p.Ref)
-	if err != nil {
-		return err
-	}
-	control, err := app.Reader(ctx, c.options(say.errs))
+	ref, control, err := c.reader(ctx, say, p.Ref)
 	if err != nil {
 		return err
 	}

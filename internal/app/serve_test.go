@@ -331,7 +331,7 @@ func TestADirectoryHasOneHolder(t *testing.T) {
 	if models, err := reader.Models(t.Context()); err != nil || len(models) != 1 {
 		t.Errorf("the reader sees %v, %v", models, err)
 	}
-	if _, err := reader.Client.Remove(t.Context(), registry.Ref{Model: "m", Number: 1}, api.RemoveRequest{By: "test"}); err == nil {
+	if _, err := reader.Remove(t.Context(), registry.Ref{Model: "m", Number: 1}, api.RemoveRequest{By: "test"}); err == nil {
 		t.Error("a reader removed a version")
 	}
 }
