@@ -8,6 +8,6 @@ SERIN_KILLS=${SERIN_KILLS:-500} go test -count=1 -timeout 4h -run 'Kill|Crash|Fa
 for package in $(go list ./internal/...); do
   for target in $(go test -list '^Fuzz' "$package" | grep '^Fuzz' || true); do
     echo "fuzzing $target of $package"
-    go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-10m}" "$package"
+    go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-10m}" -fuzzminimizetime 5x "$package"
   done
 done

@@ -4,8 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/token"
+	"go.yaml.in/yaml/v4"
 )
 
 type kind uint8
@@ -21,7 +20,7 @@ const (
 // node is a value of the document.
 type node struct {
 	kind   kind
-	at     int    // the offset where it begins
+	at     place
 	text   string // of a scalar, or of a null that is written out
 	quoted bool   // the scalar is text, whatever it looks like
 	items  []*node
@@ -30,7 +29,7 @@ type node struct {
 
 type key struct {
 	name  string
-	at    int
+	at    place
 	value *node
 }
 
@@ -44,130 +43,163 @@ func (n *node) get(name string) *node {
 	return nil
 }
 
-// builder makes nodes of the parser's tree.
+var (
+	noAnchors = mistake{"anchors (&) are not supported", "remove it, and write the value out wherever it is needed"}
+	noAliases = mistake{"aliases (*) are not supported", "write the value out, or put text that begins with * in quotes"}
+	noTags    = mistake{"tags (!) are not supported", "remove it; put text in quotes"}
+	noTabs    = mistake{"a tab outside of quotes", "use spaces"}
+	noMarks   = mistake{`keys written with "?" are not supported`, `write "key: value"`}
+	noEnd     = mistake{`the mark "..." is not supported`, "remove this line"}
+)
+
+// builder makes nodes of the parser's. It goes through the source beside them, for what they do not tell: marks and tabs between
+// them, and where text goes on on another line.
 type builder struct {
 	*problems
-	spans map[*token.Token]span
+	source source // what follows the nodes that are made
+	lost   bool   // an anchor, a tag or an alias makes it unclear where the last node ends
 }
 
-func (b *builder) document(file *ast.File) *node {
-	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
-		return &node{kind: null}
+// document makes the nodes of a document that ends at a place.
+func (b *builder) document(doc *yaml.Node, end place) *node {
+	root := &node{kind: null, at: place{1, 1}}
+	if len(doc.Content) > 0 {
+		root = b.node(doc.Content[0], nil, root.at)
 	}
-	root := b.node(file.Docs[0].Body, nil, 0)
 	if root.kind == scalar || root.kind == list {
 		b.add(root.at, "", fmt.Sprintf("found %s, want a mapping", root.describe()), `write "key: value" lines`)
 		return nil
 	}
+	b.gap(end)
 	return root
 }
 
-// node makes a node of n, which is at p. A value that is left out is told of at the offset of what it is left out from.
-func (b *builder) node(n ast.Node, p *path, owner int) *node {
-	at, source := owner, ""
-	if n != nil {
-		if s, ok := b.spans[n.GetToken()]; ok {
-			at, source = s.from, b.text.src[s.from:s.to]
+// gap goes on to a place, and tells of the first character on the way that is not supported outside of text.
+func (b *builder) gap(end place) {
+	s, unsupported := &b.source, map[byte]mistake{'\t': noTabs, '?': noMarks, '.': noEnd}
+	for !b.lost && s.text != "" && s.at.compare(end) < 0 {
+		if m, bad := unsupported[s.text[0]]; bad {
+			b.add(s.at, "", m.message, m.hint)
+			break
+		}
+		if s.text[0] == '#' {
+			s.skip(lineLen(s.text))
+		} else {
+			s.next()
 		}
 	}
-	switch n := n.(type) {
-	case nil, *ast.NullNode:
-		return &node{kind: null, at: at, text: source}
-	case *ast.MappingNode:
+	s.to(end)
+	b.lost = false
+}
+
+// node makes a node of n, which is at p. A value that is left out is told of at the place of what it is left out from.
+func (b *builder) node(n *yaml.Node, p *path, owner place) *node {
+	at := place{n.Line, n.Column}
+	plain := n.Kind == yaml.ScalarNode && n.Style == 0
+	if plain && n.Value == "" && n.Anchor == "" && n.Tag != "!" {
+		return &node{kind: null, at: owner}
+	}
+	b.gap(at)
+	if n.Anchor != "" {
+		b.refuse(at, p, noAnchors)
+	}
+	if n.Style&yaml.TaggedStyle != 0 || n.Tag == "!" {
+		b.refuse(at, p, noTags)
+	}
+	switch n.Kind {
+	case yaml.MappingNode:
 		return b.object(n, p, at)
-	case *ast.SequenceNode:
-		return b.list(n, p, at)
-	case *ast.StringNode:
-		if quoted(n.Token.Type) {
-			return &node{kind: scalar, at: at, text: n.Value, quoted: true}
+	case yaml.SequenceNode:
+		out := &node{kind: list, at: at, items: make([]*node, len(n.Content))}
+		for i, item := range n.Content {
+			out.items[i] = b.node(item, p.entry(i), at)
 		}
-		return &node{kind: scalar, at: at, text: source}
-	case *ast.LiteralNode:
-		rest := b.text.src[max(at, b.spans[n.Value.Token].to):]
-		if strings.Trim(n.Value.Value, blanks) == "" {
-			b.tell(at, p, "a block without text", `write "" for an empty text`)
-		} else if strings.HasPrefix(rest, " ") || strings.HasPrefix(rest, "\t") { // the scanner may lose them
-			b.tell(len(b.text.src)-len(rest), p, "blanks at the end of a block of text", "remove them, or write the text in quotes")
-		}
-		return &node{kind: scalar, at: at, text: n.Value.Value, quoted: true}
-	case *ast.AnchorNode:
-		b.tell(at, p, "anchors (&) are not supported", "remove it, and write the value out wherever it is needed")
-		return b.node(n.Value, p, at)
-	case *ast.TagNode:
-		b.tell(at, p, "tags (!) are not supported", "remove it; put text in quotes")
-		return b.node(n.Value, p, at)
-	case *ast.AliasNode:
-		b.tell(at, p, "aliases (*) are not supported", "write the value out, or put text that begins with * in quotes")
-		return &node{kind: missing, at: at}
-	case *ast.BoolNode, *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode, *ast.MergeKeyNode:
-		return &node{kind: scalar, at: at, text: source}
+		return out
+	case yaml.AliasNode:
+		b.refuse(at, p, noAliases)
+		return &node{at: at}
 	default:
-		b.tell(at, p, fmt.Sprintf("%s is not supported here", strings.ToLower(n.Type().YAMLName())), "")
-		return &node{kind: missing, at: at}
+		return b.scalar(n, p, at, owner)
 	}
 }
 
-func (b *builder) list(n *ast.SequenceNode, p *path, at int) *node {
-	out := &node{kind: list, at: at, items: make([]*node, len(n.Values))}
-	for i, value := range n.Values {
-		item := b.node(value, p.entry(i), at)
-		if n.IsFlowStyle && item.kind == object && b.text.src[item.at] != '{' {
-			b.tell(item.at, p.entry(i), "a key inside [ ]", `write {key: value}, or put the text in quotes`)
-		} else if !n.IsFlowStyle && i < len(n.Entries) {
-			b.indented(item, b.spans[n.Entries[i].Start].from, p.entry(i))
+// refuse tells a mistake at the beginning of a node, whose text is then not where the node is.
+func (b *builder) refuse(at place, p *path, m mistake) {
+	b.tell(at, p, m.message, m.hint)
+	b.lost = true
+}
+
+const quotes = yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle
+
+// scalar makes a node of text that lies on one line or in a block, and refuses other.
+func (b *builder) scalar(n *yaml.Node, p *path, at, owner place) *node {
+	out := &node{kind: scalar, at: at, text: n.Value, quoted: n.Style&^yaml.TaggedStyle != 0}
+	if !out.quoted && shape(n.Value) == shapeNull {
+		out.kind = null
+	}
+	s := &b.source
+	switch {
+	case b.lost:
+	case n.Style&quotes != 0:
+		end := quotedLen(s.text)
+		if strings.ContainsAny(s.text[:end], breaks) {
+			b.add(at, "", "the text in quotes goes on on the next line", "close the quotes; write text of several lines in a block (|)")
+			out.kind = missing
 		}
-		out.items[i] = item
+		s.skip(end)
+	case out.quoted:
+		if strings.Trim(n.Value, blanks) == "" {
+			b.tell(at, p, "a block without text", `write "" for an empty text`)
+		}
+		s.skip(blockLen(s.text, owner.column-1))
+	case !strings.HasPrefix(s.text, n.Value):
+		// The parser has put a blank where the line ends.
+		s.skip(lineLen(s.text))
+		s.skip(len(s.text) - len(strings.TrimLeft(s.text, blanks)))
+		b.add(s.at, "", "this continues the text of the line above",
+			`a ":" or "-" may be missing, or the indentation is wrong; put text of several lines in a block (|)`)
+		out.kind, b.lost = missing, true
+	default:
+		before, _, tab := strings.Cut(n.Value, "\t")
+		s.skip(len(before))
+		if tab {
+			b.add(s.at, "", noTabs.message, noTabs.hint)
+		}
+		s.skip(len(n.Value) - len(before))
 	}
 	return out
 }
 
-// indented refuses a value on a later line than its key or "-" that is not to the right of it; the parser takes it. The list of
-// a key may begin below the key.
-func (b *builder) indented(n *node, owner int, p *path) {
-	if n.kind == null && n.text == "" || n.kind == missing || !strings.ContainsAny(b.text.src[owner:n.at], "\r\n") {
-		return
+func (b *builder) object(n *yaml.Node, p *path, at place) *node {
+	flow := n.Style&yaml.FlowStyle != 0
+	if flow && !b.lost && !strings.HasPrefix(b.source.text, "{") {
+		b.tell(at, p, "a key inside [ ]", `write {key: value}, or put the text in quotes`)
 	}
-	has, needs := len(b.text.lead(n.at)), len(b.text.lead(owner))+1
-	if n.kind == list && b.text.src[owner] != '-' && b.text.src[n.at] == '-' {
-		needs--
-	}
-	if has < needs {
-		b.tell(n.at, p, "this value is not indented", "indent it under its key")
-	}
-}
-
-func (b *builder) object(n *ast.MappingNode, p *path, at int) *node {
-	out := &node{kind: object, at: at, keys: make([]key, 0, len(n.Values))}
-	first := make(map[string]int, len(n.Values))
-	for _, pair := range n.Values {
-		k := b.node(pair.Key, p, at)
+	out := &node{kind: object, at: at, keys: make([]key, 0, len(n.Content)/2)}
+	first := make(map[string]int, len(n.Content)/2)
+	for i := 0; i < len(n.Content); i += 2 {
+		k := b.node(n.Content[i], p, at)
 		name := k.text
+		if flow && k.kind == scalar && !b.lost && !strings.HasPrefix(strings.TrimLeft(b.source.text, blanks), ":") {
+			b.add(k.at, "", `no ":" and blank after this key`, `write "key: value"`)
+		}
+		value := b.node(n.Content[i+1], p.key(name), k.at)
+		line, twice := first[name]
 		switch {
 		case k.kind == missing:
-			continue
-		case pair.Key.IsMergeKey():
+		case name == "<<" && !k.quoted:
 			b.tell(k.at, p, "merge keys (<<) are not supported", "write the keys out")
-			continue
-		case k.kind != scalar || !k.quoted && shape(k.text) != shapeText:
+		case k.kind != scalar || !k.quoted && shape(name) != shapeText:
 			b.tell(k.at, p, fmt.Sprintf("the key %s is no text", k.describe()), "put it in quotes")
-			continue
-		}
-		if before, twice := first[name]; twice {
-			line, _ := b.text.at(before)
+		case twice:
 			b.tell(k.at, p.key(name), fmt.Sprintf("the key is given twice, first on line %d", line), "remove one")
-			continue
+		default:
+			if len(name) > MaxKey {
+				b.add(k.at, "", fmt.Sprintf("a key of more than %d bytes", MaxKey), "shorten it")
+			}
+			first[name] = k.at.line
+			out.keys = append(out.keys, key{name, k.at, value})
 		}
-		first[name] = k.at
-		value := b.node(pair.Value, p.key(name), k.at)
-		if !n.IsFlowStyle {
-			b.indented(value, k.at, p.key(name))
-		} else if value.kind == object && b.text.src[value.at] != '{' {
-			b.tell(value.at, p.key(name), "a second key inside { }", "write {key: value}, or put the text in quotes")
-		}
-		out.keys = append(out.keys, key{name, k.at, value})
-	}
-	if len(out.keys) > 0 && b.text.src[at] != '{' {
-		out.at = out.keys[0].at // the parser says where the first ":" is
 	}
 	return out
 }

@@ -60,27 +60,20 @@ func (p *Problems) Unwrap() error { return &fault.Error{Kind: fault.Invalid, Mes
 // problems collects what is wrong with one document.
 type problems struct {
 	file  string
-	text  *text
-	found []finding
+	found []Problem
 	more  int
 }
 
-// finding is a problem at a byte offset. The line and column are worked out only for what is told: on a long line that is slow.
-type finding struct {
-	at int
-	Problem
-}
-
-func (p *problems) add(at int, path, message, hint string) {
+func (p *problems) add(at place, path, message, hint string) {
 	if len(p.found) == MaxProblems {
 		p.more++
 		return
 	}
-	p.found = append(p.found, finding{at, Problem{File: p.file, Path: path, Message: message, Hint: hint}})
+	p.found = append(p.found, Problem{p.file, at.line, at.column, path, message, hint})
 }
 
 // tell is add for a path not yet spelt out.
-func (p *problems) tell(at int, where *path, message, hint string) {
+func (p *problems) tell(at place, where *path, message, hint string) {
 	if len(p.found) == MaxProblems {
 		p.more++
 		return
@@ -90,7 +83,7 @@ func (p *problems) tell(at int, where *path, message, hint string) {
 
 // covers tells whether the value at path, or one around it, has a problem.
 func (p *problems) covers(path string) bool {
-	return slices.ContainsFunc(p.found, func(f finding) bool {
+	return slices.ContainsFunc(p.found, func(f Problem) bool {
 		rest, ok := strings.CutPrefix(path, f.Path)
 		return ok && f.Path != "" && (rest == "" || rest[0] == '.' || rest[0] == '[')
 	})
@@ -101,12 +94,9 @@ func (p *problems) err() error {
 	if len(p.found) == 0 {
 		return nil
 	}
-	found := slices.Clone(p.found)
-	slices.SortStableFunc(found, func(a, b finding) int { return cmp.Compare(a.at, b.at) })
-	all := &Problems{More: p.more}
-	for _, f := range found {
-		f.Line, f.Column = p.text.at(f.at)
-		all.List = append(all.List, f.Problem)
-	}
-	return all
+	list := slices.Clone(p.found)
+	slices.SortStableFunc(list, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return &Problems{List: list, More: p.more}
 }

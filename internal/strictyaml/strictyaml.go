@@ -7,8 +7,8 @@
 //   - Text ends with its line, but in a block (|). Tabs stand in quotes, blocks and comments only.
 //   - Only true and false are booleans; whole numbers are decimal and have no leading zeros; NaN and infinities are refused.
 //
-// The text is read by the scanner and parser of goccy/go-yaml. What it reports wrongly (columns beside trailing blanks) or lets
-// pass (stray brackets, unfinished tags) is mended in this package: see place and vet. The tests compare with another parser.
+// The text is read by the parser of go.yaml.in/yaml/v4. Its nodes do not tell what lies between them, nor whether text goes on on
+// another line; the builder of this package looks at the source for that.
 package strictyaml
 
 import (
@@ -18,14 +18,12 @@ import (
 	"github.com/serin-ml/serin/internal/fault"
 )
 
-// Bounds of a document, checked before the parser starts: it recurses with the depth, its time can grow with the square of the
-// number of marks, and it keeps the whole path, spelt out, of every value.
+// Bounds of a document. The time to read one grows with its bytes, the memory with its marks.
 const (
 	MaxBytes    = 1 << 20 // size of the document
-	MaxDepth    = 32      // lists and mappings inside each other
+	MaxMarks    = 100_000 // lines, commas, colons and opening brackets, wherever they stand
+	MaxDepth    = 32      // brackets inside each other, and lists and mappings by indentation
 	MaxKey      = 128     // bytes of a key
-	MaxMarks    = 10000   // keys, block list entries and the like; the items of [flow, lists] do not count
-	MaxTokens   = 100000  // all of these, values and punctuation
 	MaxProblems = 100     // problems told; those beyond are counted
 )
 
@@ -48,12 +46,12 @@ type Doc struct {
 // can be told apart (a key given twice, an anchor) is kept, and told by Decode or Err with the rest.
 func Parse(file string, data []byte) (*Doc, error) {
 	if len(data) > MaxBytes {
-		p := &problems{file: file, text: newText("")}
-		p.add(0, "", fmt.Sprintf("the file has %d bytes; at most %d are read", len(data), MaxBytes), "split it")
+		p := &problems{file: file}
+		p.add(place{1, 1}, "", fmt.Sprintf("the file has %d bytes; at most %d are read", len(data), MaxBytes), "split it")
 		return nil, p.err()
 	}
-	p := &problems{file: file, text: newText(strings.TrimPrefix(string(data), "\uFEFF"))}
-	root := read(p)
+	p := &problems{file: file}
+	root := read(p, strings.TrimPrefix(string(data), "\uFEFF"))
 	if root == nil {
 		return nil, p.err()
 	}
@@ -75,7 +73,10 @@ func (d *Doc) Err() error { return d.problems.err() }
 // At returns where the value of path begins, counted from 1, columns in characters. What the document leaves out is at the place
 // of the nearest value around it, the document at 1, 1. Keys with other characters than letters, digits, "-" and "_" are
 // written params["a.b"].
-func (d *Doc) At(path string) (line, column int) { return d.problems.text.at(d.find(path).at) }
+func (d *Doc) At(path string) (line, column int) {
+	at := d.find(path).at
+	return at.line, at.column
+}
 
 // unsupported is the error of a Go type that no document can be decoded into: a bug of the caller.
 func unsupported(what string) error {

@@ -1,2 +1,0 @@
-// Package trees is Serin's own engine for ensembles of decision trees.
-package trees

@@ -1,0 +1,40 @@
+package trees
+
+import (
+	"testing"
+
+	"github.com/serin-ml/serin/internal/fault"
+)
+
+// fuzzOpen opens what may be anything. What opens answers.
+func fuzzOpen(t *testing.T, data []byte) {
+	allocated, m, err := openCounting(data)
+	switch {
+	case err == nil:
+		if err := useIt(m); err != nil {
+			t.Errorf("it opens, but: %v", err)
+		}
+	case fault.KindOf(err) != fault.Invalid:
+		t.Errorf("the error is %v, want invalid: %v", fault.KindOf(err), err)
+	}
+	if limit := allowance(data); allocated > limit {
+		t.Errorf("%d bytes were allocated for a file of %d, want at most %d", allocated, len(data), limit)
+	}
+}
+
+func FuzzOpenJSON(f *testing.F) {
+	for _, h := range []handmade{grove, dropout, thicket(), {trees: []*sprout{leaf(1)}}, {}} {
+		f.Add(h.json())
+	}
+	f.Fuzz(fuzzOpen)
+}
+
+func FuzzOpenUBJSON(f *testing.F) {
+	for _, h := range []handmade{grove, dropout, thicket(), {trees: []*sprout{leaf(1)}}, {}} {
+		f.Add(h.ubjson())
+	}
+	for _, d := range dialects {
+		f.Add(appendUBJSON(nil, thicket().doc(), d))
+	}
+	f.Fuzz(fuzzOpen)
+}
