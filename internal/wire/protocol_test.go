@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/tensor"
@@ -93,8 +93,11 @@ func schemas(t *testing.T) func(name string) *jsonschema.Schema {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err = yaml.YAMLToJSON(text)
-	if err != nil {
+	var tree any
+	if err := yaml.Unmarshal(text, &tree); err != nil {
+		t.Fatal(err)
+	}
+	if text, err = json.Marshal(tree); err != nil {
 		t.Fatal(err)
 	}
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
