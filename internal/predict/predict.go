@@ -29,6 +29,12 @@ type Runtime interface {
 	Open(ctx context.Context, a Artefact, o Options) (Model, error)
 }
 
+// Describer is a Runtime that tells people which formats it opens. It is optional.
+type Describer interface {
+	// Formats names the formats, and how files of related ones are turned into them, as the end of "this runtime opens ...".
+	Formats() string
+}
+
 // Model answers requests. It is safe for concurrent use.
 type Model interface {
 	// Signature says what the model takes and gives. It never changes.

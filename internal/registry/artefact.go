@@ -104,5 +104,18 @@ func (r *Registry) runtime(name string, a *artefact) (NamedRuntime, error) {
 			WithHint("the runtimes of this Serin are: %s", strings.Join(names, ", "))
 	}
 	return NamedRuntime{}, fault.Invalidf("no runtime knows the format of the files (%.200s)", strings.Join(a.Files(), ", ")).
-		WithHint("the runtimes of this Serin are: %s; see the documentation of each for the formats it reads", strings.Join(names, ", "))
+		WithHint("%s", r.formats())
+}
+
+// formats says what each runtime opens.
+func (r *Registry) formats() string {
+	var all []string
+	for _, known := range r.runtimes {
+		text := "the runtime " + known.Name
+		if d, ok := known.Runtime.(predict.Describer); ok {
+			text += " opens " + d.Formats()
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, "; ")
 }

@@ -29,7 +29,14 @@ var _ predict.Runtime = Runtime{}
 
 const optionIterations = "iterations"
 
-// Detect tells whether exactly one or more files of a look like an XGBoost model: Open says what is wrong with several.
+var _ predict.Describer = Runtime{}
+
+// Formats implements predict.Describer.
+func (Runtime) Formats() string {
+	return "XGBoost's JSON and UBJSON; any other XGBoost file becomes one in Python: xgboost.Booster(model_file='FILE').save_model('model.ubj')"
+}
+
+// Detect tells whether a file of a looks like an XGBoost model. Open says so when several do.
 func (Runtime) Detect(a predict.Artefact) bool {
 	names, _, err := candidates(a)
 	return err == nil && len(names) > 0
