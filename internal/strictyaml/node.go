@@ -57,7 +57,7 @@ var (
 type builder struct {
 	*problems
 	source source // what follows the nodes that are made
-	lost   bool   // an anchor, a tag or an alias makes it unclear where the last node ends
+	lost   bool   // it is not clear where the last node ends: there is an anchor, say
 }
 
 // document makes the nodes of a document that ends at a place.
@@ -74,11 +74,14 @@ func (b *builder) document(doc *yaml.Node, end place) *node {
 	return root
 }
 
-// gap goes on to a place, and tells of the first character on the way that is not supported outside of text.
+// refused are the characters that may not stand between nodes.
+var refused = map[byte]mistake{'\t': noTabs, '?': noMarks, '.': noEnd}
+
+// gap goes on to a place, and tells of the first character on the way that is not supported.
 func (b *builder) gap(end place) {
-	s, unsupported := &b.source, map[byte]mistake{'\t': noTabs, '?': noMarks, '.': noEnd}
+	s := &b.source
 	for !b.lost && s.text != "" && s.at.compare(end) < 0 {
-		if m, bad := unsupported[s.text[0]]; bad {
+		if m, bad := refused[s.text[0]]; bad {
 			b.add(s.at, "", m.message, m.hint)
 			break
 		}
@@ -89,14 +92,13 @@ func (b *builder) gap(end place) {
 		}
 	}
 	s.to(end)
-	b.lost = false
+	b.lost = s.at != end
 }
 
 // node makes a node of n, which is at p. A value that is left out is told of at the place of what it is left out from.
 func (b *builder) node(n *yaml.Node, p *path, owner place) *node {
 	at := place{n.Line, n.Column}
-	plain := n.Kind == yaml.ScalarNode && n.Style == 0
-	if plain && n.Value == "" && n.Anchor == "" && n.Tag != "!" {
+	if n.Tag == "!!null" && n.Value == "" && n.Style == 0 && n.Anchor == "" {
 		return &node{kind: null, at: owner}
 	}
 	b.gap(at)
@@ -119,11 +121,11 @@ func (b *builder) node(n *yaml.Node, p *path, owner place) *node {
 		b.refuse(at, p, noAliases)
 		return &node{at: at}
 	default:
-		return b.scalar(n, p, at, owner)
+		return b.scalar(n, p, at)
 	}
 }
 
-// refuse tells a mistake at the beginning of a node, whose text is then not where the node is.
+// refuse tells a mistake after which it is not clear where the node ends.
 func (b *builder) refuse(at place, p *path, m mistake) {
 	b.tell(at, p, m.message, m.hint)
 	b.lost = true
@@ -132,9 +134,9 @@ func (b *builder) refuse(at place, p *path, m mistake) {
 const quotes = yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle
 
 // scalar makes a node of text that lies on one line or in a block, and refuses other.
-func (b *builder) scalar(n *yaml.Node, p *path, at, owner place) *node {
+func (b *builder) scalar(n *yaml.Node, p *path, at place) *node {
 	out := &node{kind: scalar, at: at, text: n.Value, quoted: n.Style&^yaml.TaggedStyle != 0}
-	if !out.quoted && shape(n.Value) == shapeNull {
+	if !out.quoted && n.Tag == "!!null" {
 		out.kind = null
 	}
 	s := &b.source
@@ -147,11 +149,12 @@ func (b *builder) scalar(n *yaml.Node, p *path, at, owner place) *node {
 			out.kind = missing
 		}
 		s.skip(end)
+	case out.quoted && strings.Trim(n.Value, blanks) == "":
+		b.refuse(at, p, mistake{"a block without text", `write "" for an empty text`})
 	case out.quoted:
-		if strings.Trim(n.Value, blanks) == "" {
-			b.tell(at, p, "a block without text", `write "" for an empty text`)
-		}
-		s.skip(blockLen(s.text, owner.column-1))
+		end, ok := blockLen(s.text)
+		s.skip(end)
+		b.lost = !ok
 	case !strings.HasPrefix(s.text, n.Value):
 		// The parser has put a blank where the line ends.
 		s.skip(lineLen(s.text))

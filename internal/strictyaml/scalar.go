@@ -126,12 +126,12 @@ func (n *node) whole() *mistake {
 var finite = regexp.MustCompile(`^[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`)
 
 func (n *node) float(bits int) (float64, *mistake) {
-	switch {
-	case n.kind == scalar && n.quoted && finite.MatchString(n.text):
+	switch decimal := n.kind == scalar && finite.MatchString(n.text); {
+	case decimal && n.quoted:
 		return 0, n.wanted("a number", "write it without quotes")
-	case n.kind == scalar && !n.quoted && shape(n.text) == shapeNumber && !finite.MatchString(n.text):
+	case !decimal && n.kind == scalar && !n.quoted && shape(n.text) == shapeNumber:
 		return 0, n.wanted("a number", "write a finite decimal number, like 1500 or 1.5e3")
-	case n.kind != scalar || n.quoted || !finite.MatchString(n.text):
+	case !decimal:
 		return 0, n.wanted("a number", "")
 	}
 	f, err := strconv.ParseFloat(n.text, bits)

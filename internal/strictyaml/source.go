@@ -81,22 +81,29 @@ func quotedLen(s string) int {
 	return len(s)
 }
 
-// blockLen is the length of the block of text that s begins with: the line of the "|", and all that are blank or lie to the right
-// of the key or list that has indent spaces before it.
-func blockLen(s string, indent int) int {
-	n := lineLen(s)
+// blockLen is the length of the block of text that s begins with: the line of the "|", and all that follow and are empty or have the
+// indentation of the first one that is not. It is not known (ok is false) when the block gives a number of its own for that.
+func blockLen(s string) (n int, ok bool) {
+	n = lineLen(s)
+	header, _, _ := strings.Cut(s[:n], "#")
+	indent := -1
 	for n < len(s) {
 		line := s[n : n+lineLen(s[n:])]
 		text := strings.TrimLeft(line, " ")
-		if len(line)-len(text) <= indent && strings.Trim(text, blanks) != "" {
-			break
+		if before := len(line) - len(text); strings.Trim(text, breaks) != "" {
+			if indent < 0 {
+				indent = before
+			}
+			if before < indent {
+				break
+			}
 		}
 		n += len(line)
 	}
-	return n
+	return n, !strings.ContainsAny(header, "123456789")
 }
 
-// legible refuses what is no text, what is too long, and directives: the parser's time grows with the square of their number.
+// legible refuses what is no text, what has too many marks, and directives: the parser's time grows with the square of their number.
 func legible(p *problems, text string) bool {
 	marks := 0
 	for s := newSource(text); s.text != ""; {

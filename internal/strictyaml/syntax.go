@@ -21,13 +21,13 @@ func read(p *problems, text string) *node {
 		syntaxError(p, text, err)
 		return nil
 	}
-	b := builder{problems: p, source: newSource(text)}
-	if second.Kind == 0 {
-		return b.document(&first, place{line: len(text) + 2})
+	end := place{line: len(text) + 2} // beyond all lines
+	if second.Kind != 0 {
+		end = place{second.Line, second.Column}
+		p.add(end, "", "a second document begins here", "keep one document a file")
 	}
-	at := place{second.Line, second.Column}
-	p.add(at, "", "a second document begins here", "keep one document a file")
-	return b.document(&first, at)
+	b := builder{problems: p, source: newSource(text)}
+	return b.document(&first, end)
 }
 
 // load parses the first two documents of the text. The kind of one that is not there is 0.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/serin-ml/serin/internal/fault"
 )
@@ -21,6 +22,7 @@ func TestWhatIsNotPlainYAMLIsRefused(t *testing.T) {
 		"tab before a value":         {"a:\t1\n", "1:3: a tab outside of quotes; use spaces"},
 		"tab before a comment":       {"a: 1\t# c\n", "1:5: a tab outside of quotes; use spaces"},
 		"tab on a line of its own":   {"a: 1\n\t\n", "2:1: a tab outside of quotes; use spaces"},
+		"tab after a CR":             {"a: 1\rb: x\ty\r", "2:5: a tab outside of quotes; use spaces"},
 		"tab in brackets":            {"a: [x,\n\t1]\n", "2:1: a tab outside of quotes; use spaces"},
 		"tab before a second line":   {"a: [x\n\ty]\n", "2:1: a tab outside of quotes; use spaces"},
 		"tab in text":                {"a: x\ty\n", "1:5: a tab outside of quotes; use spaces"},
@@ -34,6 +36,9 @@ func TestWhatIsNotPlainYAMLIsRefused(t *testing.T) {
 		"star":                       {"a: *\n", "1:4: aliases (*) are not supported; write the value out, or put text that begins with * in quotes"},
 		"ampersand":                  {"a: &\n", "1:4: anchors (&) are not supported; remove it, and write the value out wherever it is needed"},
 		"anchor of a key":            {"&x a: 1\n", "1:1: anchors (&) are not supported; remove it, and write the value out wherever it is needed"},
+		"block after an anchor":      {"a:\n &x\n  - |\n   t\n  - 'q'\n", "2:2: a: anchors (&) are not supported; remove it, and write the value out wherever it is needed"},
+		"mark after a block":         {"a: |\n  x\n\n? b\n: 1\n...\n", "4:1: keys written with \"?\" are not supported; write \"key: value\"\n6:1: the mark \"...\" is not supported; remove this line"},
+		"anchor of nothing":          {"a: &x\nb: !!null\n", "1:4: a: anchors (&) are not supported; remove it, and write the value out wherever it is needed\n2:4: b: tags (!) are not supported; remove it; put text in quotes"},
 		"tag of no use":              {"a: ! 1\n", "1:4: a: tags (!) are not supported; remove it; put text in quotes"},
 		"tag without a name":         {"a: !<\n", "1:4: tags (!) are not supported; remove it; put text in quotes"},
 		"tag of a handle":            {"a: !e!x 1\n", "1:4: tags (!) are not supported; remove it; put text in quotes"},
@@ -100,6 +105,58 @@ func TestWhatIsNotPlainYAMLIsRefused(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestBlocksAndCommentsAreReadAsTheyStand(t *testing.T) {
+	tests := map[string]struct {
+		text string
+		want any
+	}{
+		"blanks at the end":       {"a: |-\n  x \n", "x "},
+		"all newlines":            {"a: |+\n  x\n\n", "x\n\n"},
+		"folded":                  {"a: >\n  x\n  y\n\n  z\n", "x y\nz\n"},
+		"indentation by a number": {"a: |1\n   x?\n\n  .\nb: 1\n", "  x?\n\n .\n"},
+		"marks and tabs":          {"a: |-\n\n   ? x.\t'\n    \ty\n  # c\n# ?\t.\nb: 1\n", "\n? x.\t'\n \ty"},
+		"lines end with CR":       {"a: |-\r  x\r  y?\rb: 'x'\r", "x\ny?"},
+		"within lists":            {"a:\n- - |-\n    x\n  - |-\n   y?\n- 'z'\n", []any{[]any{"x", "y?"}, "z"}},
+		"comments":                {"# a?\t.\na: # 'x\n  - x # ?\t.\n\n  # [\n  - 'y' #\n# ...\n", []any{"x", "y"}},
+		"comments in brackets":    {"a: [x, # ?\t.\n  # ]\n  y\n]", []any{"x", "y"}},
+		"null":                    {"a:\nb: ~\n", nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var got anyDoc
+			if err := Decode("", []byte(tt.text), &got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got.A); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestWhatTheParserMisplacesIsTakenAsItIs(t *testing.T) {
+	for _, style := range []yaml.Style{0, yaml.DoubleQuotedStyle, yaml.LiteralStyle} {
+		b := builder{problems: &problems{}, source: newSource("a: x")}
+		n := b.node(&yaml.Node{Kind: yaml.ScalarNode, Value: "x", Style: style, Line: 9, Column: 9}, nil, place{1, 1})
+		if n.text != "x" || len(b.found) > 0 {
+			t.Errorf("got %+v, %v", n, b.found)
+		}
+	}
+}
+
+func TestAThousandGoldenRowsAreWithinTheBounds(t *testing.T) {
+	text := "a:\n" + strings.Repeat("  - {\"x\": ["+strings.Repeat("-0.123456, ", 55)+"1]}\n", 1000)
+	var got struct {
+		A []map[string][]float64 `yaml:"a"`
+	}
+	if err := Decode("", []byte(text), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.A) != 1000 || len(got.A[999]["x"]) != 56 || got.A[999]["x"][54] != -0.123456 {
+		t.Errorf("%d rows were read", len(got.A))
 	}
 }
 
