@@ -183,6 +183,9 @@ func (s *Scanner) parse(n literal, bits int) float64 {
 
 // Int64 reads a whole number without point or exponent. One that no int64 can hold is an error.
 func (s *Scanner) Int64() int64 {
+	if v, ok := s.shortInt(); ok {
+		return v
+	}
 	n := s.number()
 	limit := uint64(math.MaxInt64)
 	if n.neg {
@@ -199,6 +202,70 @@ func (s *Scanner) Int64() int64 {
 		return -int64(n.mant)
 	}
 	return int64(n.mant)
+}
+
+// shortInt reads a whole number of at most 18 digits, which is nearly every one. Of anything else it reads nothing.
+func (s *Scanner) shortInt() (v int64, ok bool) {
+	if s.err != nil {
+		return 0, false
+	}
+	s.space()
+	d, i := s.data, s.pos
+	neg := i < len(d) && d[i] == '-'
+	if neg {
+		i++
+	}
+	from := i
+	for ; i < len(d) && d[i]-'0' < 10 && i-from < 19; i++ {
+		v = v*10 + int64(d[i]-'0')
+	}
+	n := i - from
+	if n == 0 || n > 18 || n > 1 && d[from] == '0' || i < len(d) && (d[i] == '.' || d[i]|0x20 == 'e') {
+		return 0, false
+	}
+	s.pos = i
+	if neg {
+		v = -v
+	}
+	return v, true
+}
+
+// skipNumber reads a number by its grammar alone.
+func (s *Scanner) skipNumber() {
+	d, i := s.data, s.pos
+	if i < len(d) && d[i] == '-' {
+		i++
+	}
+	from := i
+	i = digits(d, i)
+	short := i == from || d[from] == '0' && i-from > 1
+	if i < len(d) && d[i] == '.' {
+		point := i + 1
+		i = digits(d, point)
+		short = short || i == point
+	}
+	if i < len(d) && d[i]|0x20 == 'e' {
+		i++
+		if i < len(d) && (d[i] == '-' || d[i] == '+') {
+			i++
+		}
+		exponent := i
+		i = digits(d, i)
+		short = short || i == exponent
+	}
+	if short {
+		s.number() // which says what is wrong, or that it is no finite number
+		return
+	}
+	s.pos = i
+}
+
+// digits returns where the digits from i on end.
+func digits(d []byte, i int) int {
+	for i < len(d) && d[i]-'0' < 10 {
+		i++
+	}
+	return i
 }
 
 // Number reads a number and returns its text, which shares the input.

@@ -230,7 +230,7 @@ func (s *Scanner) Skip() {
 	case String:
 		s.Bytes()
 	case Number:
-		s.Number()
+		s.skipNumber()
 	case Bool:
 		s.Bool()
 	case Null:
