@@ -10,7 +10,8 @@ build: ## a static binary: bin/serin
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/serin ./cmd/serin
 
 run: build ## import, serve and ask the example model; Ctrl-C drains and stops
-	@$(GO) run ./examples/installs/run
+	@$(GO) build -o bin/installs-run ./examples/installs/run # not go run: that fails when interrupted, whatever its program says
+	@bin/installs-run
 
 test: build ## all tests, with the real libraries beside
 	scripts/test.sh

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -46,6 +47,8 @@ func run(ctx context.Context) error {
 	}
 	server := exec.Command(serin, "serve", "--json") //nolint:noctx // it stops by the signal below, not by being killed
 	server.Stderr = os.Stderr
+	// In a group of its own, so that Ctrl-C reaches it once, through this process: a second signal would end it at once.
+	server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := server.StdoutPipe()
 	if err != nil {
 		return err
@@ -53,7 +56,6 @@ func run(ctx context.Context) error {
 	if err := server.Start(); err != nil {
 		return err
 	}
-	// Ctrl-C reaches the server too, from the terminal; when only this process is told to stop, it passes that on.
 	defer context.AfterFunc(ctx, func() { _ = server.Process.Signal(syscall.SIGTERM) })()
 	if err := ask(ctx, bufio.NewReader(out)); err != nil && ctx.Err() == nil {
 		return errors.Join(err, server.Process.Signal(syscall.SIGTERM), server.Wait())
@@ -112,7 +114,14 @@ func ready(r *bufio.Reader) (base string, err error) {
 		}
 		switch event.Event {
 		case "listening":
-			base = "http://" + event.HTTP
+			host, port, err := net.SplitHostPort(event.HTTP)
+			if err != nil {
+				return "", err
+			}
+			if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+				host = "localhost"
+			}
+			base = "http://" + net.JoinHostPort(host, port)
 		case "ready":
 			return base, nil
 		}
