@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -38,7 +39,8 @@ type cli struct {
 // exited carries the exit code of a command that ends the parser, such as --help.
 type exited int
 
-// run runs one command line and returns its exit code: 0, 1 when the command failed, 2 when it was not understood.
+// run runs one command line and returns its exit code: 0, 1 when the command failed, 2 when it was not understood, 130 when it was
+// interrupted.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) (code int) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -56,13 +58,13 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		kong.Description("From a trained model to production, and on: registry and server in one binary."),
 		kong.Writers(out, errs),
 		kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: false}),
-		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {
 		say.failure(err)
 		return 1
 	}
+	say.json = slices.Contains(args, "--json") // known even where the rest is not understood
 	chosen, err := parser.Parse(args)
 	if err != nil {
 		say.failure(fault.Invalidf("%w", err).WithHint("`serin --help` lists the commands, `serin COMMAND --help` its flags"))
@@ -70,7 +72,12 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	}
 	say.json = c.JSON
 	chosen.BindTo(ctx, (*context.Context)(nil))
-	if err := chosen.Run(&c, say); err != nil {
+	err = chosen.Run(&c, say)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		say.failure(fault.Unavailablef("interrupted").WithHint("what was not acknowledged did not happen; run the command again"))
+		return 130 // as a shell says it of a command that Ctrl-C ended
+	case err != nil:
 		say.failure(err)
 		return 1
 	}

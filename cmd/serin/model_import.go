@@ -47,7 +47,9 @@ func (m *modelImportCmd) Run(ctx context.Context, c *cli, say *speaker) error {
 			return err
 		}
 	}
-	control, err := app.Writer(ctx, c.options(say.errs))
+	in := c.options(say.errs)
+	in.Create = true
+	control, err := app.Writer(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -61,7 +63,7 @@ func (m *modelImportCmd) Run(ctx context.Context, c *cli, say *speaker) error {
 		if imported.Created {
 			fmt.Fprintf(w, "imported %s, %s, %s\n", versionName(v), v.Runtime, bytesText(v.Size()))
 		} else {
-			fmt.Fprintf(w, "%s holds exactly this content already; nothing to do\n", versionName(v))
+			fmt.Fprintf(w, "%s holds exactly this content already; nothing is new, and files that were damaged are mended\n", versionName(v))
 		}
 		for _, alias := range imported.Aliases {
 			fmt.Fprintf(w, "  %s -> %d\n", alias, v.Number)
@@ -76,6 +78,9 @@ func sources(path string) (files []api.Source, done func(), err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, done, fault.NotFoundf("the model cannot be read: %w", err).WithHint("name a model file or a folder of files")
+	}
+	if !info.IsDir() && !info.Mode().IsRegular() {
+		return nil, done, fault.Invalidf("%s is neither a plain file nor a folder", path).WithHint("name a model file or a folder of files")
 	}
 	if !info.IsDir() {
 		open := func() (io.ReadCloser, error) { return os.Open(path) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,14 +25,21 @@ type speaker struct {
 
 // answer prints value as JSON where that was asked for, else what text writes.
 func (s *speaker) answer(value any, text func(w io.Writer)) error {
-	if !s.json {
-		text(s.out)
-		return nil
+	var b bytes.Buffer
+	if s.json {
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		if err := e.Encode(value); err != nil {
+			return err
+		}
+	} else {
+		text(&b)
 	}
-	e := json.NewEncoder(s.out)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(value)
+	if _, err := s.out.Write(b.Bytes()); err != nil {
+		return fault.Unavailablef("the answer cannot be written: %w", err).WithHint("what was asked for is done; only its answer is lost")
+	}
+	return nil
 }
 
 // event prints one line of JSON about something that happened.
@@ -44,7 +52,7 @@ func (s *speaker) table(w io.Writer, header string, rows [][]string) {
 	for _, row := range rows {
 		fmt.Fprintln(t, strings.Join(row, "\t"))
 	}
-	_ = t.Flush() // stdout that cannot be written has nowhere to tell
+	_ = t.Flush() // into memory
 }
 
 // failure is what an error looks like to a program.

@@ -1,7 +1,7 @@
 // Package api is the control plane: what can be looked at and changed while Serin runs, as HTTP handlers described by OpenAPI, and the
 // client for them. Command line and console speak to these handlers alone, over TCP, over the data directory's socket, or in-process.
 //
-// No request names a path on the server: files are sent and fetched as bytes.
+// No request names a path on the server: files are sent as bytes.
 package api
 
 import (

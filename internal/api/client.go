@@ -23,7 +23,8 @@ type Client struct {
 
 // NewClient returns a client of the control plane at base ("http://host:port"), reached through transport.
 func NewClient(base string, transport http.RoundTripper) *Client {
-	return &Client{base, &http.Client{Transport: transport}}
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{base, &http.Client{Transport: transport, CheckRedirect: stay}}
 }
 
 // Direct returns a transport that calls handler in this process, request by request. It holds each answer in memory.
@@ -106,6 +107,10 @@ func (c *Client) send(ctx context.Context, method, path, contentType string, bod
 			return nil, fault.Unavailablef("the server could not be asked: %w", err)
 		}
 		return nil, err
+	}
+	if resp.StatusCode >= http.StatusMultipleChoices && resp.StatusCode < http.StatusBadRequest {
+		resp.Body.Close() // a name such as ".." would change the address that is called
+		return nil, fault.Invalidf("%s: a name in this address is empty or made of dots", path)
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
 		defer resp.Body.Close()

@@ -21,7 +21,8 @@ func (g Guard) Wrap(next http.Handler) http.Handler {
 	checked := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case g.Token == "" && !loopbackHost(r.Host):
-			refuse(w, http.StatusForbidden, fault.Invalidf("this address answers to loopback host names only, not to %.100q", r.Host))
+			refuse(w, http.StatusForbidden, fault.Invalidf("this address answers to loopback host names only, not to %.100q", r.Host).
+				WithHint("call it localhost or 127.0.0.1"))
 		case g.Token != "" && !g.authorised(r):
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			refuse(w, http.StatusUnauthorized, fault.Invalidf("a token is needed").
@@ -30,7 +31,11 @@ func (g Guard) Wrap(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
-	return http.NewCrossOriginProtection().Handler(checked)
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusForbidden, fault.Invalidf("a browser may not send this from another origin"))
+	}))
+	return origin.Handler(checked)
 }
 
 func (g Guard) authorised(r *http.Request) bool {
@@ -45,7 +50,7 @@ func Loopback(addr string) bool {
 		return false
 	}
 	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") || ip != nil && ip.IsLoopback()
 }
 
 // loopbackHost tells whether a Host header names this machine, with or without a port.

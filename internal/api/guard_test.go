@@ -15,6 +15,7 @@ func TestGuardTurnsAwayStrangers(t *testing.T) {
 		{"loopback name", "", "GET", "127.0.0.1:8090", "", "", 200},
 		{"localhost", "", "GET", "localhost:8090", "", "", 200},
 		{"localhost without a port", "", "GET", "localhost", "", "", 200},
+		{"localhost as it is written elsewhere", "", "GET", "LocalHost.:8090", "", "", 200},
 		{"IPv6 loopback", "", "GET", "[::1]:8090", "", "", 200},
 		{"rebound name", "", "GET", "evil.example:8090", "", "", 403},
 		{"looks like loopback", "", "GET", "127.0.0.1.evil.example", "", "", 403},

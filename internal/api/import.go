@@ -92,9 +92,9 @@ func (c *control) routeImport(h huma.API) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
+		c.Changed() // also where nothing is new: the same bytes again repair damaged ones
 		if imported.Created {
 			w.WriteHeader(http.StatusCreated)
-			c.Changed()
 		}
 		_, _ = w.Write(body) // the client may have gone; the version stays
 	})
@@ -177,6 +177,9 @@ func readOptions(form *multipart.Reader) (o ImportOptions, err error) {
 	d.UseNumber() // golden rows keep their digits
 	if err := d.Decode(&o); err != nil {
 		return o, fault.Invalidf("options of the import: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return o, fault.Invalidf("options of the import: more text after the value")
 	}
 	return o, nil
 }

@@ -24,8 +24,10 @@ func (c *Client) Import(ctx context.Context, model string, o ImportOptions, file
 	defer body.Close()
 	resp, err := c.send(ctx, http.MethodPost, path("models", model, "versions"), "multipart/form-data; boundary="+body.boundary, body)
 	if err != nil {
-		// A server that refuses early may hang up on the rest of the form: what the files said is then the truer cause.
-		return imported, errors.Join(body.failed, err)
+		if body.failed != nil { // which broke the form off; what the server says of that is no news
+			return imported, body.failed
+		}
+		return imported, err
 	}
 	defer resp.Body.Close()
 	if err := json.NewDecoder(resp.Body).Decode(&imported); err != nil {

@@ -17,6 +17,7 @@ import (
 // Options are what a command tells the app.
 type Options struct {
 	DataDir string
+	Create  bool   // make the data directory where it is absent
 	Version string // of Serin
 	Log     *slog.Logger
 	Now     func() time.Time

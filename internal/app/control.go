@@ -46,6 +46,9 @@ func Writer(ctx context.Context, o Options) (*Control, error) {
 // hold opens the data directory for writing. Where a server holds it, served is true, and the error the lock's. Where another command
 // does, or a server that does not listen yet, hold waits for that to change.
 func hold(ctx context.Context, o Options) (d *dataDir, served bool, err error) {
+	if _, err := os.Stat(filepath.Join(o.DataDir, databaseName)); errors.Is(err, os.ErrNotExist) && !o.Create {
+		return nil, false, noData(o.DataDir) // a directory that was mistyped is not made
+	}
 	waiting, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
 	for {

@@ -15,6 +15,9 @@ import (
 	storesqlite "github.com/serin-ml/serin/internal/store/sqlite"
 )
 
+// databaseName is the file of the state inside the data directory.
+const databaseName = "serin.db"
+
 // access is how a data directory is opened.
 type access int
 
@@ -46,7 +49,7 @@ func openDir(ctx context.Context, o Options, how access) (d *dataDir, err error)
 	} else if _, err := os.Stat(o.DataDir); errors.Is(err, fs.ErrNotExist) {
 		return d, noData(o.DataDir)
 	}
-	path := filepath.Join(o.DataDir, "serin.db")
+	path := filepath.Join(o.DataDir, databaseName)
 	state, err := openState(ctx, path, how)
 	if err != nil {
 		return d, err

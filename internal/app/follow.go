@@ -80,6 +80,9 @@ func (f *follower) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-f.nudge:
+			for _, s := range f.services {
+				s.failed = time.Time{} // something changed: what failed may do now
+			}
 		case <-ticker.C:
 		}
 	}
@@ -117,7 +120,7 @@ func (f *follower) discover(ctx context.Context) {
 			continue
 		}
 		ref := registry.Ref{Model: m.Name, Alias: registry.Champion}
-		service := gateway.NewService(gateway.ServiceOptions{Name: m.Name, Variant: "stable", Ref: ref.String()})
+		service := gateway.NewService(gateway.ServiceOptions{Name: m.Name, Variant: "stable", Ref: ref.String(), Found: true})
 		services = append(services, &followed{ref: ref, service: service})
 	}
 	f.services = services
@@ -133,13 +136,28 @@ func (f *follower) publish() {
 	f.gateway.SetServices(list)
 }
 
+// isLive tells whether the service answers with v already, and lets it forget what failed since.
+func (s *followed) isLive(v registry.Version) bool {
+	live := s.service.Live()
+	if live == nil || live.Digest != v.Digest.String() {
+		return false
+	}
+	if s.service.Err() != nil {
+		s.service.Swap(live)
+	}
+	return true
+}
+
 // follow loads what a service's reference names now, if that is not what it has, and swaps it in. What cannot be loaded is logged, told
 // by the service, and tried again later; the version before goes on answering.
 func (f *follower) follow(ctx context.Context, s *followed) {
 	version, err := f.registry.Resolve(ctx, s.ref)
 	now := f.now()
-	if version.Digest == s.tried && (err == nil && s.failed.IsZero() || now.Sub(s.failed) < retryAfter) {
-		return // it is live, or has failed a short while ago
+	if err == nil && s.isLive(version) {
+		return
+	}
+	if version.Digest == s.tried && now.Sub(s.failed) < retryAfter {
+		return // it has failed a short while ago
 	}
 	s.tried, s.failed = version.Digest, time.Time{}
 	var live registry.Live

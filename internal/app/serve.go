@@ -37,6 +37,7 @@ type Watch struct {
 
 // Serve runs a server on the data directory until ctx ends, then drains and stops it. The error is nil after a clean stop.
 func Serve(ctx context.Context, o Options, c *config.Config, watch Watch) error {
+	o.Create = true
 	d, _, err := hold(ctx, o)
 	if err != nil {
 		return err
@@ -127,7 +128,7 @@ func (s *server) run(ctx context.Context) error {
 	if s.watch.Listening != nil {
 		s.watch.Listening(at)
 	}
-	drain := s.config.Server.Drain
+	drain, log := s.config.Server.Drain, s.options.Log
 	rpc := grpc.NewServer()
 	health.RegisterHealthServer(rpc, grpcHealth{gateway: s.gateway})
 
@@ -136,10 +137,10 @@ func (s *server) run(ctx context.Context) error {
 		s.gateway.Drain()
 		s.options.Log.Info("stopping; requests in flight are answered", "drain", drain)
 	})()
-	g.Go(func() error { return serveHTTP(ctx, s.http, httpServer(s.gateway, s.options.Log), drain) })
+	g.Go(func() error { return serveHTTP(ctx, s.http, httpServer(s.gateway, log), drain, log) })
 	g.Go(func() error { return serveGRPC(ctx, s.grpc, rpc, drain) })
-	g.Go(func() error { return serveHTTP(ctx, s.tcp, httpServer(s.guard.Wrap(s.control), s.options.Log), drain) })
-	g.Go(func() error { return serveHTTP(ctx, s.socket, controlServer(s.control, s.options.Log), drain) })
+	g.Go(func() error { return serveHTTP(ctx, s.tcp, controlServer(s.guard.Wrap(s.control), log), drain, log) })
+	g.Go(func() error { return serveHTTP(ctx, s.socket, controlServer(s.control, log), drain, log) })
 	g.Go(func() error { return s.follower.Run(ctx) })
 	g.Go(func() error { s.sweep(ctx); return nil })
 	return g.Wait()

@@ -15,9 +15,9 @@ type Config struct {
 // Service is something that clients call by name.
 type Service struct {
 	Name     string        `yaml:"name,required" jsonschema:"required,pattern=^[a-z0-9][a-z0-9-]{0\\,62}$" jsonschema_description:"The name in URLs, metrics and logs; unique. Lower-case letters, digits and dashes, at most 63."`
-	Default  bool          `yaml:"default" jsonschema:"default=false" jsonschema_description:"Whether calls that name no service (/invocations, a bare /api/v1.0/predictions) come here. At most one service is the default; if there is only one, it is."`
+	Default  bool          `yaml:"default" jsonschema:"default=false" jsonschema_description:"Whether calls that name no service (a bare /api/v1.0/predictions) come here. At most one service is the default; if there is only one, it is."`
 	Variants []Variant     `yaml:"variants,required" jsonschema:"required,minItems=1,maxItems=1" jsonschema_description:"The ways to answer. Exactly one for now."`
-	Timeout  time.Duration `yaml:"timeout" jsonschema:"default=1s" jsonschema_description:"How long an answer may take, everything included; then the client gets 503. More than 0, at most 10m."`
+	Timeout  time.Duration `yaml:"timeout" jsonschema:"default=1s" jsonschema_description:"How long an answer may take, from the request's last byte on; then the client gets 503. More than 0, at most 10m."`
 	Limits   Limits        `yaml:"limits" jsonschema_description:"What is refused for being too large."`
 }
 
@@ -29,7 +29,7 @@ type Variant struct {
 
 // Limits bound one request to a service.
 type Limits struct {
-	BodyBytes Size `yaml:"bodyBytes" jsonschema:"default=16MiB" jsonschema_description:"The largest body, after decompression. At least 1KiB, at most 1GiB."`
+	BodyBytes Size `yaml:"bodyBytes" jsonschema:"default=16MiB" jsonschema_description:"The largest body. At least 1KiB, at most 1GiB."`
 	Rows      int  `yaml:"rows" jsonschema:"default=100000,minimum=1,maximum=10000000" jsonschema_description:"The most rows in one request."`
 }
 
@@ -37,7 +37,7 @@ type Limits struct {
 type Server struct {
 	HTTP    string        `yaml:"http" jsonschema:"default=:8080" jsonschema_description:"The address of the data plane: HOST:PORT, or :PORT for every interface. Port 0 picks a free one."`
 	GRPC    string        `yaml:"grpc" jsonschema:"default=:8081" jsonschema_description:"The address of the data plane over gRPC."`
-	Control string        `yaml:"control" jsonschema:"default=127.0.0.1:8090" jsonschema_description:"The address of the control plane: API, metrics and console. Beyond loopback it asks for the token in control.token of the data directory."`
+	Control string        `yaml:"control" jsonschema:"default=127.0.0.1:8090" jsonschema_description:"The address of the control plane: API and metrics. Beyond loopback it asks for the token in control.token of the data directory."`
 	Drain   time.Duration `yaml:"drain" jsonschema:"default=30s" jsonschema_description:"How long to wait at shutdown for the requests in flight. 0s does not wait; at most 1h."`
 }
 

@@ -34,16 +34,19 @@ func (g *Gateway) predict(d Dialect, label string, find find) http.HandlerFunc {
 		start := time.Now()
 		q := question{dialect: d, label: label, version: r.PathValue("version")}
 		var err error
-		if r.Method != http.MethodPost {
+		q.service, err = find(g.services.Load(), r)
+		switch {
+		case err != nil:
+		case r.Method != http.MethodPost:
 			err = errMethod
-		} else if q.service, err = find(g.services.Load(), r); err == nil {
+		default:
 			q.id = g.requestID(w, r, label)
 			in := g.metrics.inFlight.WithLabelValues(q.service.Name(), q.service.Variant())
 			in.Inc()
 			defer in.Dec()
 		}
 		b := scratch.Get().(*buffers)
-		defer scratch.Put(b)
+		defer b.release()
 		if err == nil {
 			err = g.answer(b, w, r, q)
 		}
@@ -55,6 +58,10 @@ func (g *Gateway) predict(d Dialect, label string, find find) http.HandlerFunc {
 				w.Header().Set("Allow", http.MethodPost)
 			}
 			b.out = d.Error(b.out[:0], status, public(err))
+		}
+		if status == statusGone {
+			g.metrics.done(q.service, label, status, time.Since(start))
+			return // nobody listens
 		}
 		g.metrics.done(q.service, label, status, g.write(w, status, b.out, start))
 	}
@@ -81,12 +88,13 @@ func (g *Gateway) answer(b *buffers, w http.ResponseWriter, r *http.Request, q q
 			err = errInternal
 		}
 	}()
-	ctx, cancel := context.WithTimeout(r.Context(), q.service.options.Timeout)
-	defer cancel()
 	b.in.Reset()
 	if err := readBody(&b.in, w, r, q.service.options.Body); err != nil {
 		return err
 	}
+	// How fast the client sends is its own affair; the time of the service begins with the last byte.
+	ctx, cancel := context.WithTimeout(r.Context(), q.service.options.Timeout)
+	defer cancel()
 	live := q.service.Live()
 	if live == nil {
 		return fault.Unavailablef("service %q has no model ready to answer", q.service.Name())
@@ -102,6 +110,9 @@ func (g *Gateway) answer(b *buffers, w http.ResponseWriter, r *http.Request, q q
 	if err := live.Model.Signature().Check(request); err != nil {
 		return err
 	}
+	if err := mayAnswer(live.Model.Signature(), request); err != nil {
+		return err
+	}
 	response, err := ask(ctx, live, request)
 	if err != nil {
 		return late(ctx, err, q.service)
@@ -110,6 +121,30 @@ func (g *Gateway) answer(b *buffers, w http.ResponseWriter, r *http.Request, q q
 		Service: q.service.Name(), Model: live.Name, Version: strconv.Itoa(live.Number), Semver: live.Semver, ID: q.id,
 	}, response)
 	return err
+}
+
+// maxCells bounds the numbers of one answer: a few rows of a request may each be answered with thousands.
+const maxCells = 1 << 21
+
+// mayAnswer refuses a request whose answer would be out of proportion.
+func mayAnswer(s tensor.Signature, r *tensor.Request) error {
+	cells, rows := 0, r.Inputs[0].Rows()
+	for _, name := range s.Wanted(r) {
+		for _, o := range s.Outputs {
+			if o.Name != name {
+				continue
+			}
+			width := 1
+			for _, d := range o.Shape {
+				width *= max(d, 1)
+			}
+			cells += rows * width
+		}
+	}
+	if cells > maxCells {
+		return fault.Invalidf("%d rows would be answered with %d numbers; at most %d are given at once: send fewer rows", rows, cells, maxCells)
+	}
+	return nil
 }
 
 // ask holds the model to what it promised: an answer before the deadline, with one tensor for each output asked for.
@@ -129,11 +164,19 @@ func ask(ctx context.Context, live *Live, request *tensor.Request) (*tensor.Resp
 
 // late tells an error that is the deadline's from any other.
 func late(ctx context.Context, err error, s *Service) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fault.Unavailablef("no answer within %v", s.options.Timeout)
+	case errors.Is(ctx.Err(), context.Canceled):
+		return errGone
 	}
 	return err
 }
+
+// statusGone counts requests whose client hung up before the answer, under the code that NGINX made usual. It is never sent.
+const statusGone = 499
+
+var errGone = &statusError{statusGone, fault.Invalidf("the client hung up before the answer")}
 
 // readBody reads the whole body into b, at most limit bytes of it.
 func readBody(b *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int64) error {
@@ -153,17 +196,25 @@ func readBody(b *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return fault.Invalidf("the body ends before its Content-Length")
 	}
-	if err != nil {
+	switch {
+	case err != nil && r.Context().Err() != nil:
+		return errGone
+	case err != nil:
 		return fault.Invalidf("the body could not be read: %w", err)
 	}
 	return nil
 }
+
+// writeTimeout is how long a client may take to read its answer.
+const writeTimeout = 30 * time.Second
 
 // write sends the answer and returns how long the whole request took.
 func (g *Gateway) write(w http.ResponseWriter, status int, body []byte, start time.Time) time.Duration {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	// A client that does not read must not hold the connection for ever. What cannot set a deadline (a test) needs none.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client may have gone; there is nobody to tell
 	return time.Since(start)
@@ -216,11 +267,19 @@ func notThisVersion(pinned string, live *Live) error {
 	return fault.NotFoundf("version %.40q is not served; version %d is", pinned, live.Number)
 }
 
-// buffers are the bytes of one request and its answer, kept between requests. One that a large request has grown goes back too: the
-// collector empties the pool.
+// buffers are the bytes of one request and its answer, kept between requests.
 type buffers struct {
 	in  bytes.Buffer
 	out []byte
+}
+
+// keepBuffers is the size up to which buffers are kept; what a large request has grown is left to the collector.
+const keepBuffers = 1 << 20
+
+func (b *buffers) release() {
+	if b.in.Cap() <= keepBuffers && cap(b.out) <= keepBuffers {
+		scratch.Put(b)
+	}
 }
 
 var scratch = sync.Pool{New: func() any { return new(buffers) }}

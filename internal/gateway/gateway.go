@@ -41,6 +41,7 @@ type Gateway struct {
 	mux      *http.ServeMux
 	services atomic.Pointer[table]
 	draining atomic.Bool
+	wasReady atomic.Bool
 }
 
 // New makes a gateway without services.
@@ -71,7 +72,7 @@ func (g *Gateway) Services() []*Service { return g.services.Load().list }
 // Service returns the service of that name, nil if there is none.
 func (g *Gateway) Service(name string) *Service { return g.services.Load().byName[name] }
 
-// Drain makes /readyz fail, so that balancers turn away; requests are answered as before.
+// Drain makes /readyz fail; requests are answered as before.
 func (g *Gateway) Drain() { g.draining.Store(true) }
 
 // ServeHTTP answers one request. A panic below it costs that request alone.
@@ -92,7 +93,7 @@ func (t *table) named(name string) (*Service, error) {
 	if s := t.byName[name]; s != nil {
 		return s, nil
 	}
-	return nil, fault.NotFoundf("no service named %q", name)
+	return nil, fault.NotFoundf("no service named %.80q", name)
 }
 
 // unnamed finds the service for a path that names none.
@@ -103,5 +104,6 @@ func (t *table) unnamed() (*Service, error) {
 	case len(t.list) == 0:
 		return nil, fault.Unavailablef("no service is configured, and no model is in the registry")
 	}
-	return nil, fault.NotFoundf("this path names no service, and none of the %d is marked default", len(t.list))
+	return nil, fault.NotFoundf("this path names no service, and none of the %d is marked default; use /seldon/NAME/api/v1.0/predictions, "+
+		"or mark one with default: true in serin.yaml", len(t.list))
 }

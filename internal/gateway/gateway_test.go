@@ -212,6 +212,65 @@ func TestPathWithoutANameNeedsADefault(t *testing.T) {
 	}
 }
 
+// A client that goes away is its own doing: neither a failure of ours nor an answer.
+func TestAClientThatHangsUpIsNoFailureOfTheService(t *testing.T) {
+	s := ready("a", 1)
+	s.options.Timeout = time.Minute
+	reg := prometheus.NewRegistry()
+	g := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: reg, NewID: func() string { return "" }})
+	g.SetServices([]*Service{s})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v2/models/a/infer", strings.NewReader(fmt.Sprintf(v2Row, hangs)))
+	w := httptest.NewRecorder()
+	g.ServeHTTP(w, r)
+	if w.Body.Len() != 0 {
+		t.Errorf("nobody listens, and yet: %s", w.Body)
+	}
+	if n := testutil.ToFloat64(g.metrics.requests.WithLabelValues("a", "stable", openInferenceLabel, "499")); n != 1 {
+		t.Errorf("counted %v times", n)
+	}
+}
+
+func TestAnAnswerOutOfProportionIsRefused(t *testing.T) {
+	wide := tensor.Signature{Outputs: []tensor.Spec{
+		{Name: "prediction", DType: tensor.Float32, Shape: []int{-1, 1000}},
+		{Name: "margin", DType: tensor.Float32, Shape: []int{-1, 1000}, OnDemand: true},
+	}}
+	rows := func(n int, outputs ...string) *tensor.Request {
+		return &tensor.Request{Inputs: []tensor.Tensor{tensor.New("input", []int{n, 1}, make([]float32, n))}, Outputs: outputs}
+	}
+	if err := mayAnswer(wide, rows(2000)); err != nil {
+		t.Error(err)
+	}
+	if err := mayAnswer(wide, rows(2000, "prediction", "margin")); err == nil || !strings.Contains(err.Error(), "send fewer rows") {
+		t.Errorf("4 million numbers: %v", err)
+	}
+}
+
+// A model that is found in the registry later, or that cannot be loaded, does not turn traffic away from those that answer.
+func TestFoundServicesAreWaitedForOnlyAtTheStart(t *testing.T) {
+	found := func(name string) *Service { return NewService(ServiceOptions{Name: name, Found: true}) }
+	a, b := found("a"), found("b")
+	g, _ := serve(t, a, b)
+	a.Swap(live(1))
+	if g.Ready() {
+		t.Error("ready while one is loading at the start")
+	}
+	b.Fail(errors.New("damaged"))
+	if !g.Ready() {
+		t.Error("a bad model keeps a good one from traffic")
+	}
+	g.SetServices([]*Service{a, b, found("c")})
+	if !g.Ready() {
+		t.Error("a new model turns traffic away while it is loading")
+	}
+	g.SetServices([]*Service{b})
+	if g.Ready() {
+		t.Error("ready with nothing that answers")
+	}
+}
+
 // While versions are swapped as fast as they can be, every answer is some version's own, and says which.
 func TestSwapsLoseNoRequestAndMixNoVersions(t *testing.T) {
 	s := NewService(ServiceOptions{Name: "a"})

@@ -13,8 +13,8 @@ import (
 const (
 	Loading  = "loading"  // nothing is live yet, nothing has failed
 	Ready    = "ready"    // a version is live
-	Failed   = "failed"   // nothing is live: the only version tried could not be loaded
-	Degraded = "degraded" // a version is live, but the newest could not be loaded
+	Failed   = "failed"   // nothing is live: what the reference names does not exist or could not be loaded
+	Degraded = "degraded" // a version is live, but what the reference names now does not exist or could not be loaded
 )
 
 // State returns what the service can say of itself.
@@ -43,20 +43,27 @@ type health struct {
 	Services []serviceHealth `json:"services"`
 }
 
-// report tells the state of every service. The server is ready when it has services and a version of each is live; nothing at all is
-// not ready, so that an empty server gets no traffic.
+// report tells the state of every service. The server is ready when a version of each configured service is live, and of one at least:
+// an empty server gets no traffic. Services found in the registry are waited for at the start, until each is live or has failed; later
+// a new one, or a bad one, does not turn traffic away from the others.
 func (g *Gateway) report() (health, bool) {
 	h := health{Draining: g.draining.Load(), Services: []serviceHealth{}}
-	live := 0
+	live, missing := 0, false
 	for _, s := range g.Services() {
 		line := serviceHealth{Name: s.Name(), State: s.State()}
 		if l := s.Live(); l != nil {
 			line.Version = l.Number
 			live++
+		} else {
+			missing = missing || !s.options.Found || line.State == Loading && !g.wasReady.Load()
 		}
 		h.Services = append(h.Services, line)
 	}
-	h.Ready = live == len(h.Services) && live > 0 && !h.Draining
+	complete := live > 0 && !missing
+	if complete {
+		g.wasReady.Store(true)
+	}
+	h.Ready = complete && !h.Draining
 	return h, h.Ready
 }
 

@@ -17,6 +17,7 @@ type Service struct {
 type ServiceOptions struct {
 	Name    string
 	Default bool          // path-less dialect calls go to it
+	Found   bool          // found in the registry rather than configured: the server can be ready without it
 	Variant string        // the name of its one variant
 	Ref     string        // the version it follows, as a reference; shown, never resolved here
 	Timeout time.Duration // for everything from the request's last byte to the answer; 0 means DefaultTimeout
