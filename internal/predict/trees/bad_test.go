@@ -161,6 +161,7 @@ func TestBadModelsAreRefusedWithTheReason(t *testing.T) {
 		{"too few weights", dart, atBooster + "weight_drop", []float32{1}, []string{"weight_drop", "1", "2 trees"}},
 		{"too many weights", dart, atBooster + "weight_drop", []float32{1, 2, 3}, []string{"weight_drop", "3", "2 trees"}},
 		{"no weights", dart, atBooster + "weight_drop", drop{}, []string{"weight_drop", "0", "2 trees"}},
+		{"too few weights in the model", nil, atModel + "weight_drop", []float32{1}, []string{"weight_drop", "1", "2 trees"}},
 		{"a weight that is NaN", dart, atBooster + "weight_drop/1", nan, []string{"weight", "NaN"}},
 		{"a weight that is infinite", dart, atBooster + "weight_drop/1", inf, []string{"weight", "Inf"}},
 
@@ -176,11 +177,11 @@ func TestBadModelsAreRefusedWithTheReason(t *testing.T) {
 		{"a base score that is NaN", nil, atParams + "base_score", "nan", []string{"base_score", "nan"}},
 		{"a base score that is infinite", nil, atParams + "base_score", "1E999", []string{"base_score"}},
 		{"a probability of 0", nil, atParams + "base_score", "0E0", []string{"base_score", "binary:logistic"}},
+		{"a probability above 1, where 1 may be", func() handmade { h := thicket(); h.version = []int32{3, 2, 0}; return h }, atParams + "base_score", "1.5E0", []string{"base_score", "binary:logistic"}},
 		{"a probability of 1", nil, atParams + "base_score", "1E0", []string{"base_score", "binary:logistic"}},
 		{"a probability above 1", nil, atParams + "base_score", "1.5E0", []string{"base_score", "binary:logistic"}},
 		{"a probability below 0", nil, atParams + "base_score", "-5E-1", []string{"base_score", "binary:logistic"}},
 		{"a negative count", func() handmade { h := thicket(); h.objective = "count:poisson"; return h }, atParams + "base_score", "-1E0", []string{"base_score", "count:poisson"}},
-		{"a count of zero", func() handmade { h := thicket(); h.objective = "count:poisson"; return h }, atParams + "base_score", "0", []string{"base_score", "count:poisson"}},
 
 		{"no number of features", nil, atParams + "num_feature", drop{}, []string{"num_feature"}},
 		{"no features at all", nil, atParams + "num_feature", "0", []string{"num_feature", "0"}},
@@ -190,6 +191,7 @@ func TestBadModelsAreRefusedWithTheReason(t *testing.T) {
 		{"a fraction of features", nil, atParams + "num_feature", "2.5", []string{"num_feature", "2.5"}},
 		{"fewer features than the trees look at", nil, atParams + "num_feature", "2", []string{"tree 0", "feature 2", "num_feature is 2"}},
 		{"2^62 classes", nil, atParams + "num_class", "4611686018427387904", []string{"num_class"}},
+		{"more classes than the file has bytes", nil, atParams + "num_class", "60000", []string{"60000 outputs", "bytes"}},
 		{"a billion classes", nil, atParams + "num_class", "1000000000", []string{"num_class"}},
 		{"fewer classes than none", nil, atParams + "num_class", "-1", []string{"num_class", "-1"}},
 		{"a billion targets", nil, atParams + "num_target", "1000000000", []string{"num_target"}},

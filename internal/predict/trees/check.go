@@ -1,6 +1,7 @@
 package trees
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,6 +41,8 @@ func (x *xgboost) check(d decoder, f *forest[float32]) error {
 		return fault.Invalidf("num_feature is %d; 1 to %d are supported", x.features, maxColumns)
 	case x.classes < 0 || x.classes > maxOutputs || x.targets < 0 || x.targets > maxOutputs || x.outputs() > maxOutputs:
 		return fault.Invalidf("num_class is %d and num_target %d; at most %d outputs are supported", x.classes, x.targets, maxOutputs)
+	case x.outputs() > d.size:
+		return fault.Invalidf("%d outputs cannot be true of a file of %d bytes", x.outputs(), d.size)
 	case int64(d.b.columns) > x.features:
 		return fault.Invalidf("tree %d splits on feature %d, but num_feature is %d", d.b.widest, d.b.columns-1, x.features)
 	case len(x.featureNames) != 0 && int64(len(x.featureNames)) != x.features:
@@ -50,7 +53,7 @@ func (x *xgboost) check(d decoder, f *forest[float32]) error {
 		return fault.Invalidf("num_trees is %d, but there are %d trees", *x.trees, trees)
 	case len(x.treeInfo) != trees:
 		return fault.Invalidf("tree_info has %d entries for %d trees", len(x.treeInfo), trees)
-	case x.booster == "dart" && len(x.weightDrop) != trees:
+	case (x.booster == "dart" || len(x.weightDrop) > 0) && len(x.weightDrop) != trees:
 		return fault.Invalidf("weight_drop has %d entries for %d trees", len(x.weightDrop), trees)
 	}
 	f.features = int(x.features)
@@ -60,7 +63,7 @@ func (x *xgboost) check(d decoder, f *forest[float32]) error {
 		}
 		f.groups = append(f.groups, uint32(output))
 	}
-	if x.booster == "dart" {
+	if len(x.weightDrop) > 0 {
 		return f.weigh(x.weightDrop)
 	}
 	return nil
@@ -91,9 +94,16 @@ func (x *xgboost) asWritten(f *forest[float32], o *objective) {
 	if x.objective == "binary:logitraw" && x.writtenBefore(1, 3) {
 		o.margin = logit
 	}
-	// A value that is no category, or none that the split can know, went where missing values go; since, it goes left.
-	if x.writtenBefore(1, 7) {
+	// A value that is no category, or none that the split can know, goes left; in 1.6 alone it went where missing values go.
+	if x.writtenBefore(1, 7) && !x.writtenBefore(1, 6) {
 		f.sets.outsideByDefault()
+	}
+	if (x.objective == "binary:logistic" || x.objective == "reg:logistic") && !x.writtenBefore(3, 2) {
+		o.margin = boundedLogit
+	}
+	// Quantiles could cross; since, a row's are sorted.
+	if x.objective == "reg:quantileerror" && !x.writtenBefore(3, 4) {
+		o.transform = slices.Sort[[]float32]
 	}
 }
 
@@ -124,12 +134,16 @@ func (x *xgboost) base(o objective) ([]float32, error) {
 		if err != nil || score-score != 0 {
 			return nil, fault.Invalidf("base_score is %.40q, not a number", texts[i])
 		}
-		if base[i] = score; untrained {
+		if base[i] = score; untrained || o.margin == nil {
 			continue
 		}
-		if base[i] = o.margin(score); base[i]-base[i] != 0 {
+		// The logarithm of 0 is no mistake: counts that are all 0 lead there, and exp leads back.
+		if base[i] = o.margin(score); base[i] != base[i] {
 			return nil, fault.Invalidf("base_score is %v, which %s cannot have", score, x.objective)
 		}
+	}
+	if o.margins != nil && !untrained {
+		o.margins(base)
 	}
 	return base, nil
 }

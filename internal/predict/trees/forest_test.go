@@ -381,13 +381,13 @@ func TestOrderOfRowsDoesNotMatter(t *testing.T) {
 	})
 }
 
-func TestFilesOfOldVersionsSendUnknownCategoriesWithTheMissing(t *testing.T) {
+func TestFilesOfOneOldVersionSendUnknownCategoriesWithTheMissing(t *testing.T) {
 	for _, m := range []missing{goesLeft, goesRight} {
 		h := handmade{trees: []*sprout{among(0, []int32{3}, m, leaf(-1), leaf(1))}}
 		for _, tt := range []struct {
 			version []int32
 			left    bool
-		}{{[]int32{1, 6, 2}, bool(m)}, {[]int32{1, 7, 0}, true}, {[]int32{3, 2, 0}, true}} {
+		}{{[]int32{1, 5, 2}, true}, {[]int32{1, 6, 2}, bool(m)}, {[]int32{1, 7, 0}, true}, {[]int32{3, 2, 0}, true}} {
 			h.version = tt.version
 			want := float32(1)
 			if tt.left {

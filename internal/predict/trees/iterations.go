@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/jsonscan"
 )
 
 // rounds returns how many trees, from the first on, answer under the option iterations.
@@ -49,10 +50,11 @@ func (x *xgboost) ends() (ends []int, err error) {
 		return nil, nil
 	}
 	if len(x.roundEnds) == 0 {
-		perRound := x.parallel * int64(x.outputs())
-		if x.parallel < 1 || x.parallel > int64(max(trees, 1)) {
-			return nil, fault.Invalidf("num_parallel_tree is %d with %d trees", x.parallel, trees)
+		parallel := x.sideBySide()
+		if parallel < 1 || parallel > int64(max(trees, 1)) {
+			return nil, fault.Invalidf("num_parallel_tree is %d with %d trees", parallel, trees)
 		}
+		perRound := parallel * int64(x.outputs())
 		for end := perRound; end <= int64(trees); end += perRound {
 			ends = append(ends, int(end))
 		}
@@ -67,4 +69,34 @@ func (x *xgboost) ends() (ends []int, err error) {
 		}
 	}
 	return ends, nil
+}
+
+// sideBySide returns how many trees of each output a round has. Until 1.5 the file does not hold it; newer libraries take one then. But
+// until 1.3 the scikit-learn wrapper wrote into the file how many trees of an output early stopping leaves, and it goes by that.
+func (x *xgboost) sideBySide() int64 {
+	if x.parallel != unsaid {
+		return x.parallel
+	}
+	limit := wrapperLimit(x.attributes["scikit_learn"])
+	best, err := strconv.ParseInt(x.attributes["best_iteration"], 10, 32)
+	if err == nil && best >= 0 && limit > 0 && limit%(best+1) == 0 {
+		return limit / (best + 1)
+	}
+	return 1
+}
+
+// wrapperLimit returns best_ntree_limit of the JSON that the scikit-learn wrapper keeps of itself, 0 where it is not there.
+func wrapperLimit(meta string) (limit int64) {
+	s := jsonscan.New([]byte(meta)).AllowNonFinite() // it holds the parameter missing, which is NaN
+	for s.Object(); s.Next(); {
+		if string(s.Key()) == "best_ntree_limit" && s.Peek() == jsonscan.Number {
+			limit = s.Int64()
+		} else {
+			s.Skip()
+		}
+	}
+	if s.Err() != nil {
+		return 0
+	}
+	return limit
 }

@@ -3,6 +3,7 @@ package trees
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/serin-ml/serin/internal/fault"
@@ -58,6 +59,9 @@ func (m *model) Predict(ctx context.Context, r *tensor.Request) (*tensor.Respons
 		return nil, err
 	}
 	rows, k := r.Inputs[0].Rows(), m.forest.outputs()
+	if rows > math.MaxInt32/k { // as tensor.Elements bounds a shape
+		return nil, fault.Invalidf("%d rows of %d outputs are too many for one answer", rows, k).WithHint("send fewer rows at a time")
+	}
 	margins := make([]float32, rows*k)
 	if err := m.margins(ctx, values, margins); err != nil {
 		return nil, err

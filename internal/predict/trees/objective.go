@@ -5,38 +5,40 @@ import "math"
 // objective says how a margin becomes a prediction, and a base score a margin. XGBoost adds up margins; what it predicts is their
 // transform, and base_score is given as a prediction.
 type objective struct {
-	margin    func(score float32) float32
-	transform func(row []float32) // of one row's margins, in place
-	vote      bool                // the prediction is the number of the largest margin
+	margin    func(score float32) float32 // NaN for a score that cannot be
+	margins   func(base []float32)        // where they hang together, of all outputs at once and in place, instead of margin
+	transform func(row []float32)         // of one row's margins, in place
+	vote      bool                        // the prediction is the number of the largest margin
 }
 
-// objectives are XGBoost's, up to 3.2, by the name in the file.
+// objectives are XGBoost's, up to 3.4, by the name in the file.
 //
 // Three are not what one would think: binary:logitraw takes its base score as it is, since 1.3, although binary:logistic takes the
 // logit of it;
 // binary:hinge takes 0.5, the default, as a margin, so that an untrained model says 1; and survival:aft and survival:cox predict on the
 // scale of time and risk, so theirs is a logarithm.
 var objectives = map[string]objective{
-	"reg:squarederror":     {identity, keep, false},
-	"reg:linear":           {identity, keep, false}, // its name up to 0.9
-	"reg:squaredlogerror":  {identity, keep, false},
-	"reg:pseudohubererror": {identity, keep, false},
-	"reg:absoluteerror":    {identity, keep, false},
-	"reg:quantileerror":    {identity, keep, false},
-	"reg:logistic":         {logit, each(sigmoid), false},
-	"reg:gamma":            {logarithm, each(exponential), false},
-	"reg:tweedie":          {logarithm, each(exponential), false},
-	"binary:logistic":      {logit, each(sigmoid), false},
-	"binary:logitraw":      {identity, keep, false},
-	"binary:hinge":         {identity, each(step), false},
-	"multi:softmax":        {identity, keep, true},
-	"multi:softprob":       {identity, softmax, false},
-	"rank:pairwise":        {identity, keep, false},
-	"rank:ndcg":            {identity, keep, false},
-	"rank:map":             {identity, keep, false},
-	"count:poisson":        {logarithm, each(exponential), false},
-	"survival:cox":         {logarithm, each(exponential), false},
-	"survival:aft":         {logarithm, each(exponential), false},
+	"reg:squarederror":     {margin: identity, transform: keep},
+	"reg:linear":           {margin: identity, transform: keep}, // its name up to 0.9
+	"reg:squaredlogerror":  {margin: identity, transform: keep},
+	"reg:pseudohubererror": {margin: identity, transform: keep},
+	"reg:absoluteerror":    {margin: identity, transform: keep},
+	"reg:expectileerror":   {margins: toGaps, transform: fromGaps}, // since 3.3
+	"reg:quantileerror":    {margin: identity, transform: keep},
+	"reg:logistic":         {margin: logit, transform: each(sigmoid)},
+	"reg:gamma":            {margin: logarithm, transform: each(exponential)},
+	"reg:tweedie":          {margin: logarithm, transform: each(exponential)},
+	"binary:logistic":      {margin: logit, transform: each(sigmoid)},
+	"binary:logitraw":      {margin: identity, transform: keep},
+	"binary:hinge":         {margin: identity, transform: each(step)},
+	"multi:softmax":        {margin: identity, transform: keep, vote: true},
+	"multi:softprob":       {margin: identity, transform: softmax},
+	"rank:pairwise":        {margin: identity, transform: keep},
+	"rank:ndcg":            {margin: identity, transform: keep},
+	"rank:map":             {margin: identity, transform: keep},
+	"count:poisson":        {margin: logarithm, transform: each(exponential)},
+	"survival:cox":         {margin: logarithm, transform: each(exponential)},
+	"survival:aft":         {margin: logarithm, transform: each(exponential)},
 }
 
 func identity(v float32) float32 { return v }
@@ -61,7 +63,46 @@ func logarithm(v float32) float32 { return float32(math.Log(float64(v))) }
 // sigmoid is the library's: it cuts off what would overflow, and adds what would keep a zero from being divided by.
 func sigmoid(v float32) float32 { return 1 / (exponential(min(-v, 88.7)) + 1 + 1e-16) }
 
-func logit(p float32) float32 { return -logarithm(1/p - 1) }
+// logit knows no certainty.
+func logit(p float32) float32 {
+	if p <= 0 || p >= 1 {
+		return float32(math.NaN())
+	}
+	return -logarithm(1/p - 1)
+}
+
+// epsilon is the library's least difference.
+const epsilon float32 = 1e-6
+
+// boundedLogit is the logit since 3.2, which moves certainty a little to where it has one: labels that are all the same lead there.
+func boundedLogit(p float32) float32 {
+	if p < 0 || p > 1 {
+		return float32(math.NaN())
+	}
+	return logit(min(max(p, epsilon), 1-epsilon))
+}
+
+// fromGaps makes rising expectiles of the first and of the gaps between them, whose margins are before a softplus.
+func fromGaps(row []float32) {
+	for i := 1; i < len(row); i++ {
+		v := row[i]
+		softplus := log1p(exponential(-max(v, -v))) // exp of what is not positive cannot overflow
+		if v > 0 {
+			softplus = v + softplus
+		}
+		row[i] = row[i-1] + (epsilon + softplus)
+	}
+}
+
+// toGaps is the inverse of fromGaps.
+func toGaps(base []float32) {
+	for i := len(base) - 1; i > 0; i-- {
+		gap := max(base[i]-base[i-1]-epsilon, epsilon)
+		base[i] = gap + logarithm(-float32(math.Expm1(float64(-gap))))
+	}
+}
+
+func log1p(v float32) float32 { return float32(math.Log1p(float64(v))) }
 
 func step(v float32) float32 {
 	if v > 0 {

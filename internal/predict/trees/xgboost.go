@@ -19,19 +19,22 @@ type xgboost struct {
 	targets      int64
 	attributes   map[string]string
 
-	parallel   int64     // trees of each output in a round
+	parallel   int64     // trees of each output in a round; unsaid where the file does not tell, as until 1.5
 	trees      *int64    // as the file claims; nil where it does not
 	treeInfo   []int32   // of each tree, the output it adds to
 	roundEnds  []int32   // of each round, the tree it begins with, and the end; since 2.0
-	weightDrop []float32 // dart: of each tree, its weight
+	weightDrop []float32 // with dropout: of each tree, its weight
 }
+
+// unsaid marks a number that the file does not hold.
+const unsaid = -1
 
 // readXGBoost reads a file: what it says, and its trees laid flat.
 func readXGBoost(data []byte) (*xgboost, *forest[float32], error) {
 	var fail failure
 	d := decoder{
-		source: newSource(data, &fail), fail: &fail,
-		x: &xgboost{targets: 1, parallel: 1, attributes: map[string]string{}},
+		source: newSource(data, &fail), fail: &fail, size: len(data),
+		x: &xgboost{targets: 1, parallel: unsaid, attributes: map[string]string{}},
 	}
 	d.b = builder{fail: &fail}
 	d.document()
@@ -49,6 +52,7 @@ func readXGBoost(data []byte) (*xgboost, *forest[float32], error) {
 type decoder struct {
 	source
 	fail *failure
+	size int // of the file, in bytes
 	x    *xgboost
 	b    builder
 	tree xgboostTree // read into again and again
@@ -123,7 +127,7 @@ func (d *decoder) params() {
 	})
 }
 
-// booster reads a gbtree, or a dart around one.
+// booster reads a gbtree, or a dart around one. From 3.4 on there is no dart: a gbtree has the weights, in its model.
 func (d *decoder) booster() {
 	d.once(booster, "a gradient_booster")
 	d.fields(map[string]func(){
@@ -147,6 +151,7 @@ func (d *decoder) model() {
 		},
 		"tree_info":        func() { d.value(&d.x.treeInfo) },
 		"iteration_indptr": func() { d.value(&d.x.roundEnds) },
+		"weight_drop":      func() { d.value(&d.x.weightDrop) },
 		"trees": func() {
 			d.once(treeSection, "trees")
 			table := d.treeTable()

@@ -35,7 +35,7 @@ def model(name, params, y, rounds=2, categorical=False, early=False):
     kw = {"evals": [(train, "train")], "early_stopping_rounds": 1, "verbose_eval": False} if early else {}
     booster = xgb.train(dict(params, max_depth=2, verbosity=0, seed=1, nthread=1), train, rounds, **kw)
     if early:
-        booster.set_attr(scikit_learn="{}", best_iteration="1")  # as the scikit-learn wrapper leaves them
+        as_the_wrapper_saves(booster, 1, params.get("num_parallel_tree", 1))
     files = [name + ".json"]
     if VERSION >= (1, 6) and name in ("logistic", "softprob", "categorical"):
         files.append(name + ".ubj")
@@ -44,12 +44,23 @@ def model(name, params, y, rounds=2, categorical=False, early=False):
     loaded = xgb.Booster(model_file=os.path.join(folder, files[0]))
     kw = {}
     if early:
-        kw = {"iteration_range": (0, 2)} if VERSION >= (1, 4) else {"ntree_limit": 2}
+        limit = 2 * params.get("num_parallel_tree", 1)
+        kw = {"iteration_range": (0, 2)} if VERSION >= (1, 4) else {"ntree_limit": limit}
     models[name] = {
         "files": files,
         "prediction": numbers(loaded.predict(rows, **kw)),
         "margin": numbers(loaded.predict(rows, output_margin=True, **kw)),
     }
+
+
+def as_the_wrapper_saves(booster, best, parallel):
+    """Sets the attributes that the scikit-learn wrapper of this version leaves in a file after early stopping."""
+    limit = (best + 1) * parallel
+    booster.set_attr(best_iteration=str(best), scikit_learn='{"missing": NaN}')
+    if VERSION < (1, 4):
+        booster.set_attr(scikit_learn='{"missing": NaN, "best_ntree_limit": %d}' % limit)
+    elif VERSION < (2, 0):
+        booster.set_attr(best_ntree_limit=str(limit))
 
 
 def numbers(a):
@@ -70,6 +81,11 @@ model("softprob", {"objective": "multi:softprob", "num_class": 3}, np.digitize(S
 model("dart", {"booster": "dart", "rate_drop": 0.5, "one_drop": 1, "base_score": 0.3}, S, rounds=4)
 model("forest", {"num_parallel_tree": 3, "subsample": 0.5, "base_score": 0.3}, S)
 model("best", {"objective": "binary:logistic", "eta": 1}, one, rounds=4, early=True)
+model("best_forest", {"objective": "binary:logistic", "eta": 1, "num_parallel_tree": 2, "subsample": 0.5}, one, rounds=3, early=True)
+if VERSION >= (1, 2):  # 1.0 writes six decimals
+    model("unlikely", {"objective": "binary:logistic", "base_score": 1e-8}, one, rounds=1)
+if VERSION >= (3, 2):
+    model("certain", {"objective": "binary:logistic"}, np.ones_like(one), rounds=1)
 if VERSION >= (1, 6):
     model("categorical", {"tree_method": "hist", "max_cat_to_onehot": 1}, S, categorical=True)
     model("onehot", {"tree_method": "hist", "max_cat_to_onehot": 100}, S, categorical=True)
