@@ -3,7 +3,7 @@
 //
 //	file ─► source (json, ubjson) ─► xgboost.go (schema) ─► build.go (checks, lays flat) ─► forest ─► model
 //
-// XGBoost: JSON and UBJSON of every version from 1.0 on, boosters gbtree and dart. The forest knows no file format; it computes in
+// XGBoost: JSON and UBJSON from 1.0 to 3.2 (3.3 and 3.4 by their source), boosters gbtree and dart. The forest knows no file format; it computes in
 // the arithmetic and the order of the library (float32, tree by tree, from the base score on), so that results are the same to the bit
 // but for the last one of exp and log.
 package trees
