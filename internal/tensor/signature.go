@@ -15,6 +15,8 @@ type Spec struct {
 	Columns  []string `json:"columns,omitempty" yaml:"columns,omitempty,flow"` // names along the last dimension
 	Labels   []string `json:"labels,omitempty" yaml:"labels,omitempty,flow"`   // class labels, by class number
 	OnDemand bool     `json:"onDemand,omitempty" yaml:"onDemand,omitempty"`    // an output given only to those who ask for it by name
+	// AbsentZero says of an input that what a sparse row leaves out is 0. Otherwise it is missing, a NaN.
+	AbsentZero bool `json:"absentZero,omitempty" yaml:"absentZero,omitempty"`
 }
 
 // Signature is what a model takes and gives. Two versions with equal signatures can stand in for each other.
@@ -23,10 +25,10 @@ type Signature struct {
 	Outputs []Spec `json:"outputs" yaml:"outputs"`
 }
 
-// Equal tells whether a and b take and give the same: names, types, shapes, columns and labels, in the same order.
+// Equal tells whether a and b take and give the same: names, types, shapes, columns, labels and what sparse rows mean, in the same order.
 func (s Signature) Equal(o Signature) bool {
 	same := func(a, b Spec) bool {
-		return a.Name == b.Name && a.DType == b.DType && a.OnDemand == b.OnDemand && slices.Equal(a.Shape, b.Shape) &&
+		return a.Name == b.Name && a.DType == b.DType && a.OnDemand == b.OnDemand && a.AbsentZero == b.AbsentZero && slices.Equal(a.Shape, b.Shape) &&
 			slices.Equal(a.Columns, b.Columns) && slices.Equal(a.Labels, b.Labels)
 	}
 	return slices.EqualFunc(s.Inputs, o.Inputs, same) && slices.EqualFunc(s.Outputs, o.Outputs, same)

@@ -200,7 +200,7 @@ func TestBadModelsAreRefusedWithTheReason(t *testing.T) {
 		{"no parameters", nil, "learner/learner_model_param", drop{}, []string{"learner_model_param"}},
 		{"names for other features", nil, "learner/feature_names", []any{"a", "b"}, []string{"feature_names", "2"}},
 		{"the same name twice", nil, "learner/feature_names", []any{"a", "b", "a"}, []string{"feature_names", `"a"`, "twice"}},
-		{"no learner", nil, "learner", drop{}, []string{"no file is an XGBoost model"}},
+		{"no learner", nil, "learner", drop{}, []string{"no file is a model of XGBoost or LightGBM"}},
 		{"a learner that is a list", nil, "learner", []any{}, []string{"an object"}},
 		{"a version that is text", nil, "version", "3.0.0", []string{"an array"}},
 	}
@@ -238,17 +238,17 @@ func TestBadTextsAreRefused(t *testing.T) {
 	tests := []struct {
 		name, text, want string
 	}{
-		{"an empty file", "", "no file is an XGBoost model"},
-		{"an empty object", "{}", "no file is an XGBoost model"},
-		{"a list", "[]", "no file is an XGBoost model"},
+		{"an empty file", "", "no file is a model of XGBoost or LightGBM"},
+		{"an empty object", "{}", "no file is a model of XGBoost or LightGBM"},
+		{"a list", "[]", "no file is a model of XGBoost or LightGBM"},
 		{"an empty learner", `{"learner":{}}`, "no learner_model_param"},
 		{"a learner without a value", `{"learner":`, "ends"},
 		{"something after the end", good + "}", "more text"},
 		{"another model after the end", good + good, "more text"},
-		{"deep lists before the learner", `{"x":` + deep, "no file is an XGBoost model"},
+		{"deep lists before the learner", `{"x":` + deep, "no file is a model of XGBoost or LightGBM"},
 		{"deep lists for a learner", `{"learner":` + deep, "an object"},
 		{"deep lists that are dropped", `{"learner":{"x":` + deep, "nested deeper"},
-		{"a comment", strings.Replace(good, "{", "{/**/", 2), "no file is an XGBoost model"},
+		{"a comment", strings.Replace(good, "{", "{/**/", 2), "no file is a model of XGBoost or LightGBM"},
 		{"a comma too many", strings.Replace(good, `"name":"gbtree"`, `"name":"gbtree",`, 1), "after the comma"},
 		{"a word where a number should be", strings.Replace(good, `"default_left":[1`, `"default_left":[one`, 1), "JSON at byte"},
 		{"two learners", again("learner"), "learner twice"},

@@ -18,7 +18,7 @@ func timber(trees int) handmade {
 		if depth == 0 {
 			return leaf(float32(r.NormFloat64() / 50))
 		}
-		return below(int32(r.IntN(features)), float32(r.NormFloat64()), missing(r.IntN(2) == 0), grow(depth-1), grow(depth-1))
+		return below(int32(r.IntN(features)), float32(r.NormFloat64()), way(r.IntN(2) == 0), grow(depth-1), grow(depth-1))
 	}
 	h := handmade{objective: "binary:logistic", base: "5E-1", features: features}
 	for range trees {

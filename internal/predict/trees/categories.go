@@ -8,7 +8,7 @@ const maxCategory = 1 << 24
 // maxSets is how many sets a forest may have: a node holds the number of its set in a float32.
 const maxSets = 1 << 24
 
-// set is the categories that a categorical split sends to the right. (XGBoost sends the chosen ones right, and all others left.)
+// set is the categories that a categorical split has chosen. XGBoost sends those right and all others left, LightGBM the other way.
 // It is a bit for each category up to the largest, or a sorted list where such bits would take much more room than the file did:
 // a file of a few bytes may name the category sixteen million.
 type set struct {
@@ -16,8 +16,14 @@ type set struct {
 	count uint32 // how many words
 	limit uint32 // categories from here on are outside: the largest, rounded up to whole words of bits as XGBoost does
 	list  bool
-	// defaultRight and outsideRight say where a value goes that is missing, and one that is no category this split can know.
-	defaultRight, outsideRight bool
+	setOptions
+	outsideRight bool // a value goes right that is no category this split can know
+}
+
+// setOptions say how a split uses its set.
+type setOptions struct {
+	defaultRight bool // a missing value goes right; where the chosen go left, it always does
+	chosenLeft   bool // the chosen go left, and whatever is not chosen right
 }
 
 // sets holds the sets of a forest.
@@ -26,12 +32,11 @@ type sets struct {
 	words []uint32
 }
 
-// add keeps a set of categories, each from 0 below maxCategory, and returns its number. It sorts chosen.
-func (s *sets) add(chosen []int32, defaultRight bool) int {
-	slices.Sort(chosen)
-	chosen = slices.Compact(chosen)
+// add keeps a set of categories, each from 0 below maxCategory, and returns its number.
+func (s *sets) add(chosen []int32, o setOptions) int {
+	chosen = slices.Compact(slices.Sorted(slices.Values(chosen)))
 	bits := int(chosen[len(chosen)-1])/32 + 1
-	c := set{start: uint32(len(s.words)), limit: uint32(bits) * 32, defaultRight: defaultRight}
+	c := set{start: uint32(len(s.words)), limit: uint32(bits) * 32, setOptions: o}
 	if bits <= 8 || bits <= 2*len(chosen) {
 		s.words = append(s.words, make([]uint32, bits)...)
 		for _, v := range chosen {
@@ -59,10 +64,18 @@ func (s *sets) outsideByDefault() {
 // and -Inf if it goes left (see forest.image).
 func (s *sets) right(number int, v float64) bool {
 	c := &s.sets[number]
+	if c.chosenLeft {
+		return !(v > -1 && v < float64(c.limit)) || !s.has(c, uint32(v))
+	}
 	if !(v >= 0 && v < float64(c.limit)) {
 		return v > maxFinite || c.outsideRight && v >= -maxFinite
 	}
-	category, words := uint32(v), s.words[c.start:c.start+c.count]
+	return s.has(c, uint32(v))
+}
+
+// has tells whether a set has a category below its limit.
+func (s *sets) has(c *set, category uint32) bool {
+	words := s.words[c.start : c.start+c.count]
 	if c.list {
 		_, found := slices.BinarySearch(words, category)
 		return found

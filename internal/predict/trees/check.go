@@ -18,11 +18,11 @@ const (
 func (x *xgboost) outputs() int { return int(max(x.classes, 1) * max(x.targets, 1)) }
 
 // check holds what the file says against its trees, and gives the trees their outputs and weights.
-func (x *xgboost) check(d decoder, f *forest[float32]) error {
+func (x *xgboost) check(d *decoder, f *forest[float32]) error {
 	for _, part := range []struct {
 		have section
 		name string
-	}{{learner, "learner"}, {params, "learner_model_param"}, {booster, "gradient_booster"}, {objectiveSection, "objective"}} {
+	}{{learner, "learner"}, {params, "learner_model_param"}, {boosterSection, "gradient_booster"}, {objectiveSection, "objective"}} {
 		if d.seen&part.have == 0 {
 			return fault.Invalidf("the file has no %s", part.name)
 		}
@@ -34,7 +34,7 @@ func (x *xgboost) check(d decoder, f *forest[float32]) error {
 	default:
 		return fault.Invalidf("unknown booster %q", x.booster)
 	}
-	switch trees := len(f.roots); {
+	switch trees := f.trees(); {
 	case d.seen&treeSection == 0:
 		return fault.Invalidf("the file has no trees")
 	case x.features < 1 || x.features > maxColumns:
@@ -43,8 +43,8 @@ func (x *xgboost) check(d decoder, f *forest[float32]) error {
 		return fault.Invalidf("num_class is %d and num_target %d; at most %d outputs are supported", x.classes, x.targets, maxOutputs)
 	case x.outputs() > d.size:
 		return fault.Invalidf("%d outputs cannot be true of a file of %d bytes", x.outputs(), d.size)
-	case int64(d.b.columns) > x.features:
-		return fault.Invalidf("tree %d splits on feature %d, but num_feature is %d", d.b.widest, d.b.columns-1, x.features)
+	case int64(f.columns) > x.features:
+		return fault.Invalidf("tree %d splits on feature %d, but num_feature is %d", f.widest, f.columns-1, x.features)
 	case len(x.featureNames) != 0 && int64(len(x.featureNames)) != x.features:
 		return fault.Invalidf("%d feature_names, but num_feature is %d", len(x.featureNames), x.features)
 	case repeats(x.featureNames) != "":
@@ -56,12 +56,12 @@ func (x *xgboost) check(d decoder, f *forest[float32]) error {
 	case (x.booster == "dart" || len(x.weightDrop) > 0) && len(x.weightDrop) != trees:
 		return fault.Invalidf("weight_drop has %d entries for %d trees", len(x.weightDrop), trees)
 	}
-	f.features = int(x.features)
+	f.features, f.base = int(x.features), make([]float32, x.outputs())
 	for t, output := range x.treeInfo {
 		if output < 0 || int(output) >= x.outputs() {
 			return fault.Invalidf("tree %d adds to output %d, but there are %d", t, output, x.outputs())
 		}
-		f.groups = append(f.groups, uint32(output))
+		f.groups[t] = uint32(output)
 	}
 	if len(x.weightDrop) > 0 {
 		return f.weigh(x.weightDrop)
@@ -103,7 +103,7 @@ func (x *xgboost) asWritten(f *forest[float32], o *objective) {
 	}
 	// Quantiles could cross; since, a row's are sorted.
 	if x.objective == "reg:quantileerror" && !x.writtenBefore(3, 4) {
-		o.transform = slices.Sort[[]float32]
+		o.inverse = slices.Sort[[]float32]
 	}
 }
 

@@ -29,19 +29,19 @@ type sprout struct {
 
 func leaf(value float32) *sprout { return &sprout{value: value} }
 
-// missing says where a missing value goes.
-type missing bool
+// way says where a missing value goes.
+type way bool
 
 const (
-	goesLeft  missing = true
-	goesRight missing = false
+	goesLeft  way = true
+	goesRight way = false
 )
 
-func below(feature int32, split float32, m missing, left, right *sprout) *sprout {
+func below(feature int32, split float32, m way, left, right *sprout) *sprout {
 	return &sprout{feature: feature, split: split, missingLeft: bool(m), left: left, right: right}
 }
 
-func among(feature int32, categories []int32, m missing, left, right *sprout) *sprout {
+func among(feature int32, categories []int32, m way, left, right *sprout) *sprout {
 	return &sprout{feature: feature, categories: categories, missingLeft: bool(m), left: left, right: right}
 }
 

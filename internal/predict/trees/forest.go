@@ -1,15 +1,14 @@
 package trees
 
 import (
+	"context"
 	"math"
+	"sync"
 
 	"github.com/serin-ml/serin/internal/fault"
 )
 
 const maxFinite = math.MaxFloat64
-
-// number is the arithmetic of a forest: XGBoost computes in float32, LightGBM in float64.
-type number interface{ float32 | float64 }
 
 // node is one node of a tree, 12 bytes in float32. Siblings are neighbours, so that one index leads to both.
 //
@@ -24,189 +23,156 @@ type node[F number] struct {
 // categorical marks a node whose split is a set.
 const categorical = 1 << 31
 
+// detail is what a node has that margins do not need, or seldom.
+type detail struct {
+	cover float64 // the weight of the training rows that came here
+	id    int32   // of a leaf: its number in the library
+	extra int32   // of a leaf that is more than a value: the number of its vector or linear function, and one
+}
+
 // forest is trees laid flat, ready to walk. Every format is turned into one; it knows none of them.
 type forest[F number] struct {
-	nodes    []node[F]
-	roots    []uint32 // of each tree, in the order in which their leaves are added up
-	groups   []uint32 // of each tree, the output it adds to
-	plain    []bool   // of each tree, whether it has no categorical split
-	sets     sets
-	base     []F  // the base score of each output
-	baseLast bool // the base score is added after the trees, not before: float32 sums depend on it
+	nodes   []node[F]
+	details []detail // of each node
+	roots   []uint32 // of each tree, in the order in which their leaves are added up
+	groups  []uint32 // of each tree, the output it adds to
+	depths  []int32  // of each tree, the links from its root to its deepest leaf
+	plain   []bool   // of each tree, whether it has neither categorical splits nor leaves that are more than a value
+	sets    sets
+	vectors []F // of leaves that are vectors, one after the other
+	linears []linear[F]
+	fills   []fill[F] // of each slot but the first
+
 	features int
+	base     []F  // the base score of each output
+	baseLast bool // the base score is added after the trees, not before: sums depend on it
+	rounds   int  // 0, or by how much the sum of the trees is divided: a random forest's answer is their mean
+
+	columns  int // the largest feature that is used, and one
+	widest   int // the tree that uses it
+	planting planting
+
+	images  sync.Pool // of *[]F, the images of a block of rows
+	explain sync.Once
+	shap    *explainer
 }
+
+var (
+	_ booster[float32] = (*forest[float32])(nil)
+	_ booster[float64] = (*forest[float64])(nil)
+)
+
+func (f *forest[F]) trees() int { return len(f.roots) }
 
 func (f *forest[F]) outputs() int { return len(f.base) }
 
-// imageLen is the length of a row's image.
-func (f *forest[F]) imageLen() int { return 2*f.features + 1 }
-
-// image lays out a row for walking: for each feature its value twice. A missing value (NaN) becomes -Inf in the first slot and
-// +Inf in the second; nodes look at the first if missing goes left and at the second if it goes right, and so need not ask. An
-// infinity in the row, which would be taken for that, is refused: image returns its column, else -1.
-func (f *forest[F]) image(img, row []F) int {
-	img = img[:f.imageLen()]
-	img[0] = F(math.Inf(-1))
-	pairs := img[1:]
-	for i, v := range row[:f.features] {
-		if v-v != 0 { // NaN or infinite
-			if !math.IsNaN(float64(v)) {
-				return i
-			}
-			pairs[2*i], pairs[2*i+1] = F(math.Inf(-1)), F(math.Inf(1))
-			continue
-		}
-		pairs[2*i], pairs[2*i+1] = v, v
-	}
-	return -1
-}
-
-// slotOf returns the slot of a feature for a node that sends missing values left or right.
-func slotOf(feature int, defaultLeft bool) uint32 {
-	slot := uint32(2*feature + 1)
-	if !defaultLeft {
-		slot++
-	}
-	return slot
-}
-
-// startFromBase sets rows of outputs to the base scores.
-func (f *forest[F]) startFromBase(out []F) {
-	k := f.outputs()
-	for i := range out {
-		out[i] = f.base[i%k]
-	}
-}
-
-// addBase adds the base scores to rows of outputs.
-func (f *forest[F]) addBase(out []F) {
-	k := f.outputs()
-	for i := range out {
-		out[i] += f.base[i%k]
-	}
-}
-
-// addOne adds every tree's leaf for one image to out, tree by tree: float32 sums depend on the order. Four trees are walked
-// at a time, because a walk spends its time waiting for the next node.
-func (f *forest[F]) addOne(img, out []F) {
-	nodes, roots := f.nodes, f.roots
-	t := 0
-	for ; t+4 <= len(roots); t += 4 {
-		r := roots[t : t+4 : t+4]
-		if !f.plain[t] || !f.plain[t+1] || !f.plain[t+2] || !f.plain[t+3] {
-			for i := range r {
-				out[f.groups[t+i]] += f.walk(r[i], img)
-			}
-			continue
-		}
-		a, b, c, d := r[0], r[1], r[2], r[3]
-		for {
-			na, nb, nc, nd := &nodes[a], &nodes[b], &nodes[c], &nodes[d]
-			if na.slot|nb.slot|nc.slot|nd.slot == 0 {
-				g := f.groups[t : t+4 : t+4]
-				out[g[0]] += na.split
-				out[g[1]] += nb.split
-				out[g[2]] += nc.split
-				out[g[3]] += nd.split
-				break
-			}
-			a = na.left + bit(img[na.slot] >= na.split)
-			b = nb.left + bit(img[nb.slot] >= nb.split)
-			c = nc.left + bit(img[nc.slot] >= nc.split)
-			d = nd.left + bit(img[nd.slot] >= nd.split)
-		}
-	}
-	for ; t < len(roots); t++ {
-		out[f.groups[t]] += f.walk(roots[t], img)
-	}
-}
-
-// addFour is addOne for four rows, each tree walked by all of them at once; images and outputs lie one after the other.
-func (f *forest[F]) addFour(t int, imgs, out []F) {
-	nodes, root, g, k, n := f.nodes, f.roots[t], int(f.groups[t]), f.outputs(), f.imageLen()
-	ia, ib, ic, id := imgs[:n], imgs[n:2*n], imgs[2*n:3*n], imgs[3*n:4*n]
-	if !f.plain[t] {
-		out[g] += f.walk(root, ia)
-		out[k+g] += f.walk(root, ib)
-		out[2*k+g] += f.walk(root, ic)
-		out[3*k+g] += f.walk(root, id)
-		return
-	}
-	a, b, c, d := root, root, root, root
-	for {
-		na, nb, nc, nd := &nodes[a], &nodes[b], &nodes[c], &nodes[d]
-		if na.slot|nb.slot|nc.slot|nd.slot == 0 {
-			out[g] += na.split
-			out[k+g] += nb.split
-			out[2*k+g] += nc.split
-			out[3*k+g] += nd.split
-			return
-		}
-		a = na.left + bit(ia[na.slot] >= na.split)
-		b = nb.left + bit(ib[nb.slot] >= nb.split)
-		c = nc.left + bit(ic[nc.slot] >= nc.split)
-		d = nd.left + bit(id[nd.slot] >= nd.split)
-	}
-}
-
-// addRows adds the trees' leaves for rows of images to out: tree by tree, so that a tree stays in the cache for all rows.
-func (f *forest[F]) addRows(imgs, out []F) {
-	k, n := f.outputs(), f.imageLen()
-	rows := len(imgs) / n
-	fours := rows / 4 * 4
-	for t := range f.roots {
-		for r := 0; r < fours; r += 4 {
-			f.addFour(t, imgs[r*n:(r+4)*n], out[r*k:(r+4)*k])
-		}
-	}
-	for r := fours; r < rows; r++ {
-		f.addOne(imgs[r*n:(r+1)*n], out[r*k:(r+1)*k])
-	}
-}
-
-// walk goes from a root to a leaf, through splits of any kind, and returns the leaf's value.
-func (f *forest[F]) walk(at uint32, img []F) F {
-	for {
-		n := &f.nodes[at]
-		switch {
-		case n.slot == 0:
-			return n.split
-		case n.slot&categorical != 0:
-			at = n.left + bit(f.sets.right(int(n.split), float64(img[n.slot&^categorical])))
-		default:
-			at = n.left + bit(img[n.slot] >= n.split)
-		}
-	}
-}
-
-// bit is 1 for true; the compiler makes it a flag, not a branch.
-func bit(b bool) uint32 {
-	if b {
-		return 1
-	}
-	return 0
-}
+func (f *forest[F]) size() (features, outputs, trees int) { return f.features, f.outputs(), f.trees() }
 
 // keep drops all trees but the first n.
 func (f *forest[F]) keep(n int) {
-	f.roots, f.groups, f.plain = f.roots[:n], f.groups[:n], f.plain[:n]
+	f.roots, f.groups, f.depths, f.plain = f.roots[:n], f.groups[:n], f.depths[:n], f.plain[:n]
 }
 
 // weigh multiplies the leaves of each tree by its weight.
 func (f *forest[F]) weigh(weights []F) error {
-	for t, root := range f.roots {
-		end := len(f.nodes)
-		if t+1 < len(f.roots) {
-			end = int(f.roots[t+1])
-		}
-		for i := int(root); i < end; i++ {
-			if f.nodes[i].slot == 0 {
-				f.nodes[i].split *= weights[t]
-				if v := f.nodes[i].split; v-v != 0 {
-					return fault.Invalidf("tree %d: its weight %v makes a leaf %v", t, weights[t], v)
+	for t := range f.roots {
+		from, to := f.span(t)
+		for i := from; i < to; i++ {
+			if f.nodes[i].slot != 0 {
+				continue
+			}
+			values := []F{f.nodes[i].split}
+			if extra := f.details[i].extra; extra > 0 && len(f.vectors) > 0 {
+				values = f.vector(extra)
+			}
+			for k := range values {
+				if values[k] *= weights[t]; values[k]-values[k] != 0 {
+					return fault.Invalidf("tree %d: its weight %v makes a leaf %v", t, weights[t], values[k])
 				}
 			}
+			f.nodes[i].split = values[0]
 		}
+	}
+	return nil
+}
+
+// span returns where the nodes of a tree begin and end.
+func (f *forest[F]) span(t int) (from, to uint32) {
+	if t+1 < len(f.roots) {
+		return f.roots[t], f.roots[t+1]
+	}
+	return f.roots[t], uint32(len(f.nodes))
+}
+
+// vector returns the values of a leaf, by the number in its detail.
+func (f *forest[F]) vector(extra int32) []F {
+	k := f.outputs()
+	return f.vectors[int(extra-1)*k : int(extra)*k]
+}
+
+// block is how many rows are walked together: enough to keep a tree in the cache for many, few enough for their images to stay there.
+const block = 64
+
+// margins implements booster.
+func (f *forest[F]) margins(ctx context.Context, rows, out []F) error {
+	k := f.outputs()
+	for i := range out {
+		out[i] = 0
+		if !f.baseLast {
+			out[i] = f.base[i%k]
+		}
+	}
+	if err := f.inBlocks(ctx, rows, func(from, to int, imgs []F) {
+		f.addRows(imgs, rows[from*f.features:to*f.features], out[from*k:to*k])
+	}); err != nil {
+		return err
+	}
+	for i := range out {
+		if f.rounds > 0 {
+			out[i] /= F(f.rounds)
+		}
+		if f.baseLast {
+			out[i] += f.base[i%k]
+		}
+	}
+	return nil
+}
+
+// leaves implements booster.
+func (f *forest[F]) leaves(ctx context.Context, rows []F, out []int32) error {
+	trees := f.trees()
+	return f.inBlocks(ctx, rows, func(from, to int, imgs []F) {
+		for i := from; i < to; i++ {
+			img, stride := f.imageOf(imgs, i-from, to-from)
+			for t, root := range f.roots {
+				out[i*trees+t] = f.details[f.walk(root, img, stride)].id
+			}
+		}
+	})
+}
+
+// inBlocks calls use for blocks of rows with their images.
+func (f *forest[F]) inBlocks(ctx context.Context, rows []F, use func(from, to int, imgs []F)) error {
+	images, ok := f.images.Get().(*[]F)
+	if !ok {
+		images = new([]F)
+	}
+	defer f.images.Put(images)
+	n := len(rows) / f.features
+	if need := min(n, block) * f.imageLen(); cap(*images) < need {
+		*images = make([]F, need)
+	}
+	for from := 0; from < n; from += block {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		to := min(from+block, n)
+		imgs := (*images)[:(to-from)*f.imageLen()]
+		for i := from; i < to; i++ {
+			img, stride := f.imageOf(imgs, i-from, to-from)
+			f.image(img, stride, rows[i*f.features:(i+1)*f.features])
+		}
+		use(from, to, imgs)
 	}
 	return nil
 }

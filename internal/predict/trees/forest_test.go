@@ -33,8 +33,8 @@ func sparseRows(t testing.TB, h handmade, rows int) []float32 {
 func TestRowsGoDownATreeAsTheyShould(t *testing.T) {
 	stump := func(root *sprout) handmade { return handmade{trees: []*sprout{root}} }
 	const left, right = -1, 1
-	numeric := func(m missing) handmade { return stump(below(0, 2.5, m, leaf(left), leaf(right))) }
-	chosen := func(m missing, categories ...int32) handmade {
+	numeric := func(m way) handmade { return stump(below(0, 2.5, m, leaf(left), leaf(right))) }
+	chosen := func(m way, categories ...int32) handmade {
 		return stump(among(0, categories, m, leaf(left), leaf(right)))
 	}
 	tests := []struct {
@@ -382,7 +382,7 @@ func TestOrderOfRowsDoesNotMatter(t *testing.T) {
 }
 
 func TestFilesOfOneOldVersionSendUnknownCategoriesWithTheMissing(t *testing.T) {
-	for _, m := range []missing{goesLeft, goesRight} {
+	for _, m := range []way{goesLeft, goesRight} {
 		h := handmade{trees: []*sprout{among(0, []int32{3}, m, leaf(-1), leaf(1))}}
 		for _, tt := range []struct {
 			version []int32

@@ -5,11 +5,13 @@ import "math"
 // objective says how a margin becomes a prediction, and a base score a margin. XGBoost adds up margins; what it predicts is their
 // transform, and base_score is given as a prediction.
 type objective struct {
-	margin    func(score float32) float32 // NaN for a score that cannot be
-	margins   func(base []float32)        // where they hang together, of all outputs at once and in place, instead of margin
-	transform func(row []float32)         // of one row's margins, in place
-	vote      bool                        // the prediction is the number of the largest margin
+	margin  func(score float32) float32 // NaN for a score that cannot be
+	margins func(base []float32)        // where they hang together, of all outputs at once and in place, instead of margin
+	inverse func(row []float32)         // of one row's margins, in place
+	vote    bool                        // the prediction is the number of the largest margin
 }
+
+func (o objective) link() link[float32] { return link[float32]{inverse: o.inverse, vote: o.vote} }
 
 // objectives are XGBoost's, up to 3.4, by the name in the file.
 //
@@ -18,27 +20,27 @@ type objective struct {
 // binary:hinge takes 0.5, the default, as a margin, so that an untrained model says 1; and survival:aft and survival:cox predict on the
 // scale of time and risk, so theirs is a logarithm.
 var objectives = map[string]objective{
-	"reg:squarederror":     {margin: identity, transform: keep},
-	"reg:linear":           {margin: identity, transform: keep}, // its name up to 0.9
-	"reg:squaredlogerror":  {margin: identity, transform: keep},
-	"reg:pseudohubererror": {margin: identity, transform: keep},
-	"reg:absoluteerror":    {margin: identity, transform: keep},
-	"reg:expectileerror":   {margins: toGaps, transform: fromGaps}, // since 3.3
-	"reg:quantileerror":    {margin: identity, transform: keep},
-	"reg:logistic":         {margin: logit, transform: each(sigmoid)},
-	"reg:gamma":            {margin: logarithm, transform: each(exponential)},
-	"reg:tweedie":          {margin: logarithm, transform: each(exponential)},
-	"binary:logistic":      {margin: logit, transform: each(sigmoid)},
-	"binary:logitraw":      {margin: identity, transform: keep},
-	"binary:hinge":         {margin: identity, transform: each(step)},
-	"multi:softmax":        {margin: identity, transform: keep, vote: true},
-	"multi:softprob":       {margin: identity, transform: softmax},
-	"rank:pairwise":        {margin: identity, transform: keep},
-	"rank:ndcg":            {margin: identity, transform: keep},
-	"rank:map":             {margin: identity, transform: keep},
-	"count:poisson":        {margin: logarithm, transform: each(exponential)},
-	"survival:cox":         {margin: logarithm, transform: each(exponential)},
-	"survival:aft":         {margin: logarithm, transform: each(exponential)},
+	"reg:squarederror":     {margin: identity, inverse: keep},
+	"reg:linear":           {margin: identity, inverse: keep}, // its name up to 0.9
+	"reg:squaredlogerror":  {margin: identity, inverse: keep},
+	"reg:pseudohubererror": {margin: identity, inverse: keep},
+	"reg:absoluteerror":    {margin: identity, inverse: keep},
+	"reg:expectileerror":   {margins: toGaps, inverse: fromGaps}, // since 3.3
+	"reg:quantileerror":    {margin: identity, inverse: keep},
+	"reg:logistic":         {margin: logit, inverse: each(sigmoid)},
+	"reg:gamma":            {margin: logarithm, inverse: each(exponential)},
+	"reg:tweedie":          {margin: logarithm, inverse: each(exponential)},
+	"binary:logistic":      {margin: logit, inverse: each(sigmoid)},
+	"binary:logitraw":      {margin: identity, inverse: keep},
+	"binary:hinge":         {margin: identity, inverse: each(step)},
+	"multi:softmax":        {margin: identity, inverse: keep, vote: true},
+	"multi:softprob":       {margin: identity, inverse: softmax},
+	"rank:pairwise":        {margin: identity, inverse: keep},
+	"rank:ndcg":            {margin: identity, inverse: keep},
+	"rank:map":             {margin: identity, inverse: keep},
+	"count:poisson":        {margin: logarithm, inverse: each(exponential)},
+	"survival:cox":         {margin: logarithm, inverse: each(exponential)},
+	"survival:aft":         {margin: logarithm, inverse: each(exponential)},
 }
 
 func identity(v float32) float32 { return v }
@@ -125,15 +127,4 @@ func softmax(row []float32) {
 	for i := range row {
 		row[i] /= float32(sum)
 	}
-}
-
-// largest returns the number of the first of the largest margins.
-func largest(row []float32) int {
-	best := 0
-	for i, v := range row {
-		if v > row[best] {
-			best = i
-		}
-	}
-	return best
 }

@@ -36,50 +36,73 @@ func (Runtime) Formats() string {
 	return "XGBoost's JSON and UBJSON; any other XGBoost file becomes one in Python: xgboost.Booster(model_file='FILE').save_model('model.ubj')"
 }
 
-// Detect tells whether a file of a looks like an XGBoost model. Open says so when several do.
-func (Runtime) Detect(a predict.Artefact) bool {
-	names, _, err := candidates(a)
-	return err == nil && len(names) > 0
+// format is one of the formats that the runtime opens.
+type format struct {
+	name string
+	is   func(data []byte) bool
+	open func(data []byte, iterations string) (predict.Model, error)
 }
 
-// Open reads the one XGBoost model among the files.
+func formats() []format {
+	return []format{
+		{"XGBoost", isXGBoost, openXGBoost},
+	}
+}
+
+// Detect tells whether a file of a looks like a model. Open says so when several do.
+func (Runtime) Detect(a predict.Artefact) bool {
+	found, err := candidates(a)
+	return err == nil && len(found) > 0
+}
+
+// Open reads the one model among the files.
 func (Runtime) Open(ctx context.Context, a predict.Artefact, o predict.Options) (predict.Model, error) {
 	for _, key := range slices.Sorted(maps.Keys(o)) {
 		if key != optionIterations {
 			return nil, fault.Invalidf("trees: unknown option %q", key).WithHint("the trees runtime knows the option iterations: auto, all, best or a number")
 		}
 	}
-	names, data, err := candidates(a)
+	found, err := candidates(a)
 	switch {
 	case err != nil:
 		return nil, err
-	case len(names) == 0:
-		return nil, fault.Invalidf("trees: no file is an XGBoost model").WithHint("save it with save_model to a .json or .ubj file")
-	case len(names) > 1:
-		return nil, fault.Invalidf("trees: %q and %q are both XGBoost models", names[0], names[1]).WithHint("keep one in the folder")
+	case len(found) == 0:
+		return nil, fault.Invalidf("trees: no file is a model of XGBoost or LightGBM").WithHint("save it with the library's own save_model")
+	case len(found) > 1:
+		return nil, fault.Invalidf("trees: %q and %q are both models", found[0].file, found[1].file).WithHint("keep one in the folder")
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	m, err := open(data, o[optionIterations])
+	m, err := found[0].open(found[0].data, o[optionIterations])
 	if err != nil {
-		return nil, fault.New(fault.KindOf(err), "trees: %s: %w", names[0], err)
+		return nil, fault.New(fault.KindOf(err), "trees: %s: %w", found[0].file, err)
 	}
 	return m, nil
 }
 
-// candidates returns the files that look like an XGBoost model, and the content of the last of them.
-func candidates(a predict.Artefact) (names []string, content []byte, err error) {
+// candidate is a file that looks like a model.
+type candidate struct {
+	format
+	file string
+	data []byte
+}
+
+// candidates returns the files that look like a model.
+func candidates(a predict.Artefact) (found []candidate, err error) {
 	for _, name := range a.Files() {
 		data, err := a.ReadFile(name)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		if isXGBoost(data) {
-			names, content = append(names, name), data
+		for _, f := range formats() {
+			if f.is(data) {
+				found = append(found, candidate{f, name, data})
+				break
+			}
 		}
 	}
-	return names, content, nil
+	return found, nil
 }
 
 var errFound = errors.New("found")
@@ -96,8 +119,8 @@ func isXGBoost(data []byte) bool {
 	return errors.Is(f.err, errFound)
 }
 
-// open reads one file.
-func open(data []byte, iterations string) (*model, error) {
+// openXGBoost reads one file.
+func openXGBoost(data []byte, iterations string) (predict.Model, error) {
 	x, forest, err := readXGBoost(data)
 	if err != nil {
 		return nil, err
@@ -116,5 +139,5 @@ func open(data []byte, iterations string) (*model, error) {
 	if forest.base, err = x.base(objective); err != nil {
 		return nil, err
 	}
-	return newModel(x, objective, forest), nil
+	return newModel(forest, objective.link(), modelOptions{columns: x.featureNames, finite: true, unexplained: !forest.covered()}), nil
 }

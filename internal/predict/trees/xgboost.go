@@ -42,7 +42,7 @@ func readXGBoost(data []byte) (*xgboost, *forest[float32], error) {
 		return nil, nil, fail.err
 	}
 	forest := d.b.done()
-	if err := d.x.check(d, forest); err != nil {
+	if err := d.x.check(&d, forest); err != nil {
 		return nil, nil, err
 	}
 	return d.x, forest, nil
@@ -65,7 +65,7 @@ type section uint8
 const (
 	learner section = 1 << iota
 	params
-	booster
+	boosterSection
 	objectiveSection
 	treeSection
 )
@@ -129,7 +129,7 @@ func (d *decoder) params() {
 
 // booster reads a gbtree, or a dart around one. From 3.4 on there is no dart: a gbtree has the weights, in its model.
 func (d *decoder) booster() {
-	d.once(booster, "a gradient_booster")
+	d.once(boosterSection, "a gradient_booster")
 	d.fields(map[string]func(){
 		"name":        func() { d.value(&d.x.booster) },
 		"model":       d.model,
@@ -164,7 +164,7 @@ func (d *decoder) model() {
 	})
 }
 
-// treeTable says where the fields of a tree go. The statistics of training (gain, hessian, base weights) are dropped.
+// treeTable says where the fields of a tree go. The statistics of training that only training needs (gain, base weights) are dropped.
 func (d *decoder) treeTable() map[string]func() {
 	t := &d.tree
 	return map[string]func(){
@@ -174,6 +174,7 @@ func (d *decoder) treeTable() map[string]func() {
 		"split_conditions":    func() { d.value(&t.split) },
 		"default_left":        func() { d.value(&t.defaultLeft) },
 		"split_type":          func() { d.value(&t.kind) },
+		"sum_hessian":         func() { d.value(&t.cover) },
 		"categories":          func() { d.value(&t.categories) },
 		"categories_nodes":    func() { d.value(&t.categoryNodes) },
 		"categories_segments": func() { d.value(&t.categoryStarts) },
