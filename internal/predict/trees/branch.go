@@ -76,7 +76,8 @@ func (f *forest[F]) lay(tree []branch[F], output int) error {
 	}
 	p := &f.planting
 	root, depth, plain := uint32(len(f.nodes)), int32(0), true
-	nodes, details := append(f.nodes, node[F]{}), append(f.details, detail{})
+	nodes, details := f.nodes, f.details
+	nodes, details = append(nodes, node[F]{}), append(details, detail{})
 	p.reached = append(p.reached[:0], make([]bool, len(tree))...)
 	p.queue = append(p.queue[:0], seat{0, root, 0})
 	for at := 0; at < len(p.queue); at++ {

@@ -45,6 +45,14 @@ func among(feature int32, categories []int32, m way, left, right *sprout) *sprou
 	return &sprout{feature: feature, categories: categories, missingLeft: bool(m), left: left, right: right}
 }
 
+// cover is the weight of the training rows that would have come to a node: of each leaf another one.
+func (s *sprout) cover() float32 {
+	if s.left == nil {
+		return 1 + float32(math.Abs(float64(s.value)))
+	}
+	return s.left.cover() + s.right.cover()
+}
+
 // handmade is a model made by hand. Zero fields have XGBoost's defaults.
 type handmade struct {
 	objective  string // reg:squarederror
@@ -120,7 +128,7 @@ func treeDoc(id int, root *sprout, features int) doc {
 	var left, right, feature []int32
 	var categories, categoryNodes []int32
 	var starts, sizes []int64
-	var split, statistics []float32
+	var split, statistics, covers []float32
 	var defaultLeft, kind []uint8
 	queue, up := []*sprout{root}, []int32{math.MaxInt32}
 	for i := 0; i < len(queue); i++ {
@@ -141,9 +149,10 @@ func treeDoc(id int, root *sprout, features int) doc {
 		}
 		left, right, feature, split = append(left, l), append(right, r), append(feature, n.feature), append(split, at)
 		defaultLeft, kind, statistics = append(defaultLeft, missingLeft), append(kind, categorical), append(statistics, float32(i)/7)
+		covers = append(covers, n.cover())
 	}
 	return doc{
-		"base_weights": statistics, "loss_changes": statistics, "sum_hessian": statistics, "parents": up, "id": int64(id),
+		"base_weights": statistics, "loss_changes": statistics, "sum_hessian": covers, "parents": up, "id": int64(id),
 		"left_children": left, "right_children": right, "split_indices": feature, "split_conditions": split,
 		"default_left": defaultLeft, "split_type": kind,
 		"categories": categories, "categories_nodes": categoryNodes, "categories_segments": starts, "categories_sizes": sizes,

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// explainer computes exact path-dependent TreeSHAP values (Lundberg, Erion, Lee: Consistent individualized feature attribution for tree
-// ensembles, 2018, algorithm 2), but not by that algorithm, whose work for each leaf grows with the square of its depth.
+// explainer computes exact path-dependent TreeSHAP values (Lundberg, Erion, Lee, arXiv:1802.03888, 2018), but not by algorithm 2 of that
+// paper, whose work for each leaf grows with the square of its depth.
 //
 // Of one leaf with the value v, let each feature on its path have z, the share of training rows that its splits let through, and o: 1 if
 // the row itself passes them all, else 0. The Shapley value of feature i is v(o-z) times the mean, over the sizes of coalitions, of the

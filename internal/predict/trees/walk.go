@@ -204,7 +204,8 @@ func (l *linear[F]) of(row []F, otherwise F) F {
 		if v != v {
 			return otherwise
 		}
-		sum += F(l.factors[i] * v) // rounded before it is added: no fused operation
+		product := F(l.factors[i] * v) //nolint:unconvert // it rounds: the library does not fuse the operations
+		sum += product
 	}
 	return sum
 }
