@@ -71,3 +71,17 @@ func BenchmarkOpen10MB(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkContributions(b *testing.B) {
+	m := mustOpen(b, timber(benchTrees).ubjson(), nil)
+	const rows = 64
+	request := sparseRequest(rand.New(rand.NewPCG(1, 1)), m.Signature(), rows)
+	request.Outputs = []string{contributionsName}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := m.Predict(context.Background(), &request); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*rows), "ns/row")
+}

@@ -2,6 +2,7 @@ package trees
 
 import (
 	"math"
+	"slices"
 
 	"github.com/serin-ml/serin/internal/fault"
 )
@@ -76,7 +77,7 @@ func (f *forest[F]) lay(tree []branch[F], output int) error {
 	}
 	p := &f.planting
 	root, depth, plain := uint32(len(f.nodes)), int32(0), true
-	nodes, details := f.nodes, f.details
+	nodes, details := double(f.nodes, len(tree)), double(f.details, len(tree))
 	nodes, details = append(nodes, node[F]{}), append(details, detail{})
 	p.reached = append(p.reached[:0], make([]bool, len(tree))...)
 	p.queue = append(p.queue[:0], seat{0, root, 0})
@@ -114,6 +115,14 @@ func (f *forest[F]) lay(tree []branch[F], output int) error {
 	f.roots, f.groups = append(f.roots, root), append(f.groups, uint32(output))
 	f.depths, f.plain = append(f.depths, depth), append(f.plain, plain)
 	return nil
+}
+
+// double makes room for n more. Where there is none, it doubles: append's smaller steps would copy a large forest many times.
+func double[T any](s []T, n int) []T {
+	if len(s)+n <= cap(s) {
+		return s
+	}
+	return slices.Grow(s, max(n, len(s)))
 }
 
 // split makes an inner node, but for its children.

@@ -70,6 +70,9 @@ func (f *forest[F]) size() (features, outputs, trees int) { return f.features, f
 
 // keep drops all trees but the first n.
 func (f *forest[F]) keep(n int) {
+	if n < len(f.roots) {
+		f.nodes, f.details = f.nodes[:f.roots[n]], f.details[:f.roots[n]]
+	}
 	f.roots, f.groups, f.depths, f.plain = f.roots[:n], f.groups[:n], f.depths[:n], f.plain[:n]
 }
 
