@@ -1,0 +1,5 @@
+//go:build race
+
+package trees
+
+const raceDetector = true // under it, sync.Pool drops things at random
