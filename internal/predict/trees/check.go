@@ -101,6 +101,9 @@ func (x *xgboost) asWritten(f *forest[float32], o *objective) {
 	if (x.objective == "binary:logistic" || x.objective == "reg:logistic") && !x.writtenBefore(3, 2) {
 		o.margin = boundedLogit
 	}
+	if x.baseIsMargin {
+		o.margin, o.margins = nil, nil
+	}
 	// Quantiles could cross; since, a row's are sorted.
 	if x.objective == "reg:quantileerror" && !x.writtenBefore(3, 4) {
 		o.inverse = slices.Sort[[]float32]

@@ -109,6 +109,9 @@ var errFound = errors.New("found")
 
 // isXGBoost tells whether data is an object, in either syntax, that has a learner. It reads no further than there.
 func isXGBoost(data []byte) bool {
+	if _, is := isBinary(data); is || isBase64(data) {
+		return true
+	}
 	var f failure
 	newSource(data, &f).object(func(key []byte) bool {
 		if string(key) == "learner" {

@@ -12,6 +12,7 @@ type xgboost struct {
 	booster      string
 	objective    string
 	baseScore    string // in the space of the prediction, not of the margin
+	baseIsMargin bool   // but in the space of the margin in a binary file before 1.0
 	baseIsGuess  string // "1" where the base score was not given by the user
 	features     int64
 	featureNames []string
@@ -24,6 +25,7 @@ type xgboost struct {
 	treeInfo   []int32   // of each tree, the output it adds to
 	roundEnds  []int32   // of each round, the tree it begins with, and the end; since 2.0
 	weightDrop []float32 // with dropout: of each tree, its weight
+	weights    []float32 // of a gblinear: of each feature one for each output, then the bias of each output
 }
 
 // unsaid marks a number that the file does not hold.
@@ -37,7 +39,11 @@ func readXGBoost(data []byte) (*xgboost, *forest[float32], error) {
 		x: &xgboost{targets: 1, parallel: unsaid, attributes: map[string]string{}},
 	}
 	d.b = builder{fail: &fail}
-	d.document()
+	if start, is := isBinary(data); is {
+		d.binary(data, start)
+	} else {
+		d.document()
+	}
 	if fail.err != nil {
 		return nil, nil, fail.err
 	}

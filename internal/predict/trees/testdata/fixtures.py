@@ -2,8 +2,9 @@
 
     python3 -m venv v && v/bin/pip install xgboost==1.0.2 'numpy<1.27' 'scipy<1.12' && v/bin/python fixtures.py versions
 
-It writes versions/<version>/: a .json (and for some a .ubj) for each model, and answers.json with the rows and what this very library
-answers to them after reading the file back. The data is made up here; the models are ours.
+It writes versions/<version>/: for each model a .json (since 1.0), a .ubj, a .deprecated in the old binary format (up to 3.0), or several of
+them, and answers.json with the rows and what this very library answers to them after reading the files back. The data is made up here;
+the models are ours. 0.82 and 0.90 need setuptools<70 as well.
 """
 import json
 import os
@@ -28,29 +29,47 @@ ROWS[10:, 3] = [-1, 99, 7.5, np.nan]
 
 models = {}
 
+IN_UBJSON = ["logistic", "softprob", "categorical", "linear", "vectors"]
+IN_BINARY = ["logistic_base", "logitraw", "squared", "hinge", "untrained", "poisson", "softprob", "dart", "best", "best_forest", "pruned",
+             "linear", "linear_classes"]
+# The old binary format did not change between these; 3.1 gave it up.
+BINARY = VERSION[:2] in [(0, 82), (0, 90), (1, 0), (1, 3), (1, 7), (2, 1), (3, 0)]
+
+
+def files_of(name):
+    files = [name + ".json"] * (VERSION >= (1,) and name not in ["hinge", "pruned"])
+    files += [name + ".ubj"] * (VERSION >= (1, 6) and name in IN_UBJSON)
+    return files + [name + ".deprecated"] * (BINARY and name in IN_BINARY)
+
 
 def model(name, params, y, rounds=2, categorical=False, early=False):
     given = {"feature_types": ["q", "q", "q", "c"], "enable_categorical": True} if categorical else {}
     train, rows = xgb.DMatrix(X, label=y, **given), xgb.DMatrix(ROWS, **given)
     kw = {"evals": [(train, "train")], "early_stopping_rounds": 1, "verbose_eval": False} if early else {}
-    booster = xgb.train(dict(params, max_depth=2, verbosity=0, seed=1, nthread=1), train, rounds, **kw)
+    booster = xgb.train(dict({"max_depth": 2}, verbosity=0, seed=1, nthread=1, **params), train, rounds, **kw)
     if early:
         as_the_wrapper_saves(booster, 1, params.get("num_parallel_tree", 1))
-    files = [name + ".json"]
-    if VERSION >= (1, 6) and name in ("logistic", "softprob", "categorical"):
-        files.append(name + ".ubj")
-    for f in files:
-        booster.save_model(os.path.join(folder, f))
-    loaded = xgb.Booster(model_file=os.path.join(folder, files[0]))
     kw = {}
     if early:
-        limit = 2 * params.get("num_parallel_tree", 1)
-        kw = {"iteration_range": (0, 2)} if VERSION >= (1, 4) else {"ntree_limit": limit}
-    models[name] = {
-        "files": files,
-        "prediction": numbers(loaded.predict(rows, **kw)),
-        "margin": numbers(loaded.predict(rows, output_margin=True, **kw)),
-    }
+        kw = {"iteration_range": (0, 2)} if VERSION >= (1, 4) else {"ntree_limit": 2 * params.get("num_parallel_tree", 1)}
+    if name == "dart" and VERSION < (1,):
+        kw = {"ntree_limit": rounds}  # without it 0.90 drops trees at random, even to predict
+    for f in files_of(name):
+        booster.save_model(os.path.join(folder, f))
+        loaded = xgb.Booster(model_file=os.path.join(folder, f))
+        got = {
+            "prediction": numbers(loaded.predict(rows, **kw)),
+            "margin": numbers(loaded.predict(rows, output_margin=True, **kw)),
+        }
+        if name in ("pruned", "vectors"):
+            got["leaf"] = numbers(loaded.predict(rows, pred_leaf=True))
+        if name in ("pruned", "linear"):
+            got["contributions"] = numbers(loaded.predict(rows, pred_contribs=True))
+        same = models.setdefault(name, dict(files=[], **got))
+        if any(same[k] != got[k] for k in got):
+            print("the library answers otherwise after reading", f)
+            same = models.setdefault(name + " as " + f, dict(files=[], **got))
+        same["files"].append(f)
 
 
 def as_the_wrapper_saves(booster, best, parallel):
@@ -82,6 +101,14 @@ model("dart", {"booster": "dart", "rate_drop": 0.5, "one_drop": 1, "base_score":
 model("forest", {"num_parallel_tree": 3, "subsample": 0.5, "base_score": 0.3}, S)
 model("best", {"objective": "binary:logistic", "eta": 1}, one, rounds=4, early=True)
 model("best_forest", {"objective": "binary:logistic", "eta": 1, "num_parallel_tree": 2, "subsample": 0.5}, one, rounds=3, early=True)
+if BINARY:
+    model("hinge", {"objective": "binary:hinge", "base_score": 0.2}, one)
+    model("pruned", {"tree_method": "exact", "max_depth": 4, "gamma": 2}, S)
+if BINARY or VERSION >= (3, 2):
+    model("linear", {"booster": "gblinear", "base_score": 0.3, "objective": "binary:logistic"}, one)
+    model("linear_classes", {"booster": "gblinear", "objective": "multi:softprob", "num_class": 3}, np.digitize(S, [0, 0.7]).astype(np.float32))
+if VERSION[:2] in [(2, 0), (3, 1), (3, 2)]:
+    model("vectors", {"tree_method": "hist", "multi_strategy": "multi_output_tree"}, np.stack([S, -S], axis=1))
 if VERSION >= (1, 2):  # 1.0 writes six decimals
     model("unlikely", {"objective": "binary:logistic", "base_score": 1e-8}, one, rounds=1)
 if VERSION >= (3, 2):
