@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/serin-ml/serin/internal/predict/trees"
-	"github.com/serin-ml/serin/internal/rows"
 	"github.com/serin-ml/serin/internal/testenv"
 )
 
@@ -21,16 +20,18 @@ func TestIrisAnswersAsKServeSays(t *testing.T) {
 	if err := json.Unmarshal(text, &question); err != nil || len(question.Inputs) != 1 {
 		t.Fatalf("%d inputs, %v", len(question.Inputs), err)
 	}
-	m, err := openFile(t, testenv.Data(t, "trees", "kserve", "xgboost_2.0.3_iris.json"), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	prediction, _, err := ask(t, m, flat(question.Inputs[0].Data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(prediction.values) != 2 || prediction.values[0] != 1 || prediction.values[1] != 1 {
-		t.Errorf("got %v, want [1 1]", prediction.values)
+	for _, name := range []string{"xgboost_2.0.3_iris.json", "xgboost_iris.bst"} {
+		m, err := openFile(t, testenv.Data(t, "trees", "kserve", name), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		prediction, _, err := ask(t, m, flat(question.Inputs[0].Data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(prediction.values) != 2 || prediction.values[0] != 1 || prediction.values[1] != 1 {
+			t.Errorf("%s: got %v, want [1 1]", name, prediction.values)
+		}
 	}
 }
 
@@ -54,22 +55,7 @@ func TestAgaricusAnswersAsXGBoostDoes(t *testing.T) {
 	if len(m.Models) == 0 {
 		t.Fatal("no models")
 	}
-	f, err := os.Open(test)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	o := &m.Models[0]
-	width := m.array(o.Rows).shape[1]
-	reader, err := rows.Open(f, rows.LibSVM, rows.Options{Name: "agaricus.txt.test", Width: width})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var batch rows.Batch[float32]
-	if err := batch.Read(reader, 1<<20); err != nil {
-		t.Fatal(err)
-	}
-	read := array{[]int{batch.Rows, batch.Width}, batch.Values}
+	read := readLibSVM(t, test, m.array(m.Models[0].Rows).shape[1])
 	for i := range m.Models {
 		o := &m.Models[i]
 		model, err := trees.Runtime{}.Open(t.Context(), file(m.path(o.Files[0])), nil)
@@ -82,6 +68,6 @@ func TestAgaricusAnswersAsXGBoostDoes(t *testing.T) {
 		}
 		s := compareShaped(t, prediction, m.array(o.Answers[0].Prediction), read, "%s, prediction", o.Name)
 		s.add(compareShaped(t, margin, m.array(o.Answers[0].Margin), read, "%s, margin", o.Name))
-		t.Logf("%s: %d rows, %.2f%% equal to the bit, worst relative error %.3g", o.Name, batch.Rows, s.share(), s.worst)
+		t.Logf("%s: %d rows, %.2f%% equal to the bit, worst relative error %.3g", o.Name, read.shape[0], s.share(), s.worst)
 	}
 }

@@ -43,11 +43,11 @@ class Writer:
         self.at += values.size
         return {"at": self.at - values.size, "shape": list(values.shape)}
 
-    def model(self, name, files, about, objective, rows, answers, refused=False):
+    def model(self, name, files, about, objective, rows, answers):
         self.models.append({
-            "name": name, "files": files, "about": about, "objective": objective, "refused": refused,
+            "name": name, "files": files, "about": about, "objective": objective,
             "rows": self.array(rows),
-            "answers": [{"iterations": i, "prediction": self.array(p), "margin": self.array(m)} for i, p, m in answers],
+            "answers": [{"iterations": i, **{what: self.array(a) for what, a in of.items()}} for i, of in answers],
         })
 
     def close(self):
@@ -136,12 +136,33 @@ class Data:
 
 
 def answers(booster, matrix, names=()):
-    """The library's predictions and margins, over all rounds and as named: (option, rounds)."""
+    """What the library answers, over all rounds and as named: (option, rounds). A linear function has no leaves, and no version explains
+    leaves that are vectors."""
+    model = json.loads(booster.save_config())["learner"]
+    linear = model["learner_train_param"]["booster"] == "gblinear"
+    vectors = model["learner_train_param"].get("multi_strategy") == "multi_output_tree"
     out = []
     for option, rounds in [("", 0), *names]:
         of = {"iteration_range": (0, rounds), "training": False}
-        out.append((option, booster.predict(matrix, **of), booster.predict(matrix, output_margin=True, **of)))
+        got = {"prediction": booster.predict(matrix, **of), "margin": booster.predict(matrix, output_margin=True, **of)}
+        if not linear and booster.num_boosted_rounds():
+            leaf = booster.predict(matrix, pred_leaf=True, **of)
+            got["leaf"] = leaf.reshape(len(leaf), -1)
+        if not vectors:
+            got["contributions"] = booster.predict(matrix, pred_contribs=True, **of)
+        out.append((option, got))
     return out
+
+
+def save(booster, folder, name, binary):
+    """Saves a model to every kind of file that this version writes, the old binary format if it can hold the model."""
+    files = [name + ".json", name + ".ubj"] + [name + ".deprecated"] * (binary and VERSION < (3, 1))
+    for f in files:
+        path = os.path.join(folder, f)
+        booster.save_model(path)
+        with open(path, "rb") as saved:
+            assert VERSION >= (3, 1) or saved.read() == booster.save_raw(f.split(".")[-1]), f
+    return files
 
 
 class Trainer:
@@ -149,7 +170,7 @@ class Trainer:
         self.w, self.seed, self.count = writer, seed, 0
 
     def train(self, objective, rows=150, columns=6, rounds=8, asked=64, missing=0.1, categorical=0, coarse=False, attributes=None,
-              early=False, named=False, names=(), targets=1, scale=1, refused=False, **params):
+              early=False, named=False, names=(), targets=1, scale=1, **params):
         """Trains and writes one model. Every model has a seed of its own, so that one can be looked at apart."""
         number = self.count
         self.count += 1
@@ -169,9 +190,7 @@ class Trainer:
             raise SystemExit("%s, %s: %s" % (name, about, e)) from e
         if attributes:
             booster.set_attr(**attributes)
-        files = [name + ".json", name + ".ubj"]
-        for f in files:
-            booster.save_model(os.path.join(self.w.folder, f))
+        files = save(booster, self.w.folder, name, binary=not categorical and "multi_strategy" not in params)
         asked_rows = data.questions(asked)
         question = data.matrix(asked_rows)
         question.feature_names = matrix.feature_names
@@ -179,10 +198,10 @@ class Trainer:
         if early:
             best = int(booster.attr("best_iteration")) + 1
             names += [("best", best), ("all", 0)] + ([("auto", 0)] if "scikit_learn" not in (attributes or {}) else [("auto", best)])
-        got = [] if refused else answers(booster, question, names)
+        got = answers(booster, question, names)
         if early and attributes and "scikit_learn" in attributes:  # without an option the best iteration is meant
-            got[0] = ("", *got[[o for o, _, _ in got].index("best")][1:])
-        self.w.model(name, files, about, objective, asked_rows, got, refused)
+            got[0] = ("", dict(got)["best"])
+        self.w.model(name, files, about, objective, asked_rows, got)
 
 
 def pick(rng, *choices):
@@ -284,7 +303,31 @@ def special(t):
         t.train("reg:absoluteerror", targets=2, tree_method="hist")
         t.train("reg:quantileerror", quantile_alpha=[0.05, 0.25, 0.5, 0.95], tree_method="hist", names=[("4", 4)])
         t.train("reg:quantileerror", quantile_alpha=[0.2, 0.8], tree_method="hist", booster="dart", rate_drop=0.5)
-    t.train("reg:squarederror", booster="gblinear", refused=True)
+        for objective in ["reg:squarederror", "binary:logistic", "reg:absoluteerror"]:
+            for k, rounds in [(2, 1), (3, 6), (5, 12)]:
+                vectors(t, objective, targets=k, rounds=rounds, max_depth=k + 1, num_parallel_tree=1 + (k == 3), subsample=0.8)
+        vectors(t, "multi:softprob", num_class=4, rounds=6, names=[("3", 3)])
+        vectors(t, "multi:softmax", num_class=3, rounds=4)
+        vectors(t, "reg:squarederror", targets=2, rounds=4, missing=0.7, grow_policy="lossguide", max_leaves=12)
+        vectors(t, "reg:squarederror", targets=2, rounds=3, gamma=1e6)  # a leaf a tree
+        vectors(t, "reg:quantileerror", quantile_alpha=[0.1, 0.5, 0.9], rounds=5)
+        vectors(t, "reg:squarederror", targets=3, rounds=30, early=True, eta=1.0, rows=60, attributes=wrapper)
+    for objective in ["reg:squarederror", "binary:logistic", "reg:logistic", "binary:logitraw", "count:poisson", "reg:gamma", "reg:tweedie",
+                      "rank:pairwise", "reg:absoluteerror"]:
+        for missing in [0.0, 0.4]:
+            t.train(objective, booster="gblinear", rounds=5, missing=missing, base_score=0.3, updater="coord_descent")
+    for classes in [2, 5]:
+        for objective in MULTI:
+            t.train(objective, booster="gblinear", num_class=classes, rounds=4, columns=9, updater="coord_descent")
+    t.train("reg:squarederror", booster="gblinear", targets=3, rounds=4, updater="coord_descent")
+    t.train("reg:squarederror", booster="gblinear", rounds=20, columns=60, scale=1000, updater="coord_descent", named=True)
+    t.train("binary:logistic", booster="gblinear", rounds=0)
+    t.train("binary:logistic", booster="gblinear", updater="coord_descent", attributes={"best_iteration": "2", **wrapper})  # all the same
+
+
+def vectors(t, objective, **params):
+    """Trees whose leaves hold a value for each output."""
+    t.train(objective, multi_strategy="multi_output_tree", tree_method="hist", **params)
 
 
 def train(folder, seed):
@@ -317,9 +360,7 @@ def agaricus(folder, train_file, test_file):
     for name, params in [("gbtree", {}), ("dart", {"booster": "dart", "rate_drop": 0.2})]:
         params = {"objective": "binary:logistic", "max_depth": 4, "eta": 0.3, "nthread": 1, **params}
         booster = xgb.train(params, xgb.DMatrix(train_data[1], train_data[0]), 10)
-        files = [name + ".json", name + ".ubj"]
-        for f in files:
-            booster.save_model(os.path.join(folder, f))
+        files = save(booster, folder, name, binary=True)
         w.model(name, files, json.dumps(params), "binary:logistic", test_data[1], answers(booster, xgb.DMatrix(test_data[1])))
     w.close()
 
