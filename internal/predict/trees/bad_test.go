@@ -137,7 +137,9 @@ func TestBadModelsAreRefusedWithTheReason(t *testing.T) {
 		{"too few sizes", nil, atTree + "categories_sizes", []int64{2}, []string{"tree 0", "categories_sizes"}},
 		{"no list of categorical nodes", nil, atTree + "categories_nodes", drop{}, []string{"tree 0", "categories"}},
 
-		{"a vector leaf", nil, atTree + "tree_param/size_leaf_vector", "2", []string{"tree 0", "vector"}},
+		{"vector leaves without values", nil, atTree + "tree_param/size_leaf_vector", "2", []string{"tree 0", "7 weights", "2 values"}},
+		{"vector leaves of fewer than none", nil, atTree + "tree_param/size_leaf_vector", "-1", []string{"tree 0", "size_leaf_vector", "-1"}},
+		{"vector leaves of a billion", nil, atTree + "tree_param/size_leaf_vector", "1000000000", []string{"tree 0", "size_leaf_vector", "1000000000"}},
 		{"a tree that is a number", nil, atModel + "trees/1", int64(1), []string{"an object"}},
 		{"trees that are an object", nil, atModel + "trees", doc{}, []string{"an array"}},
 		{"no list of trees", nil, atModel + "trees", drop{}, []string{"no trees"}},
@@ -154,7 +156,7 @@ func TestBadModelsAreRefusedWithTheReason(t *testing.T) {
 		{"no parallel trees", nil, atModel + "gbtree_model_param/num_parallel_tree", "0", []string{"num_parallel_tree"}},
 		{"a billion parallel trees", nil, atModel + "gbtree_model_param/num_parallel_tree", "9223372036854775807", []string{"num_parallel_tree"}},
 
-		{"gblinear", nil, atBooster + "name", "gblinear", []string{"gblinear"}},
+		{"gblinear with trees", nil, atBooster + "name", "gblinear", []string{"no weights"}},
 		{"an unknown booster", nil, atBooster + "name", "gbforest", []string{"gbforest"}},
 		{"no booster's name", nil, atBooster + "name", drop{}, []string{"booster"}},
 		{"no booster", nil, "learner/gradient_booster", drop{}, []string{"gradient_booster"}},

@@ -75,7 +75,9 @@ func TestOldBinaryFilesAnswerAsPublished(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(filepath.Base(tt.model), func(t *testing.T) {
-			data := func(path string) string { return testenv.Data(t, append([]string{"trees"}, strings.Split(path, "/")...)...) }
+			data := func(path string) string {
+				return testenv.Data(t, append([]string{"trees"}, strings.Split(path, "/")...)...)
+			}
 			m, err := openFile(t, data(tt.model), "")
 			if err != nil {
 				t.Fatal(err)

@@ -16,6 +16,8 @@ type xgboostTree struct {
 	defaultLeft     []bool
 	kind            []int32   // 1: a categorical split; absent up to 1.2
 	cover           []float32 // sum_hessian
+	leafWeights     []float32 // where leaves are vectors, of each leaf its values; a leaf's number stands as its right child
+	nodeWeights     []float32 // the same of each node, until 3.1
 
 	categories     []int32 // of all categorical splits, one after the other
 	categoryNodes  []int32 // of each categorical split its node, ...
@@ -27,6 +29,7 @@ type xgboostTree struct {
 func (t *xgboostTree) reset() {
 	*t = xgboostTree{
 		left: t.left[:0], right: t.right[:0], feature: t.feature[:0], split: t.split[:0], defaultLeft: t.defaultLeft[:0], kind: t.kind[:0], cover: t.cover[:0],
+		leafWeights: t.leafWeights[:0], nodeWeights: t.nodeWeights[:0],
 		categories: t.categories[:0], categoryNodes: t.categoryNodes[:0], categoryStarts: t.categoryStarts[:0], categorySizes: t.categorySizes[:0],
 	}
 }
@@ -37,9 +40,8 @@ func (t *xgboostTree) check() error {
 	switch {
 	case n == 0:
 		return fault.Invalidf("it has no nodes")
-	case t.leafSize > 1:
-		return fault.Invalidf("its leaves are vectors (multi_strategy=multi_output_tree), which are not supported").
-			WithHint("train with multi_strategy=one_output_per_tree")
+	case t.leafSize < 0 || t.leafSize > maxOutputs:
+		return fault.Invalidf("size_leaf_vector is %d; at most %d outputs are supported", t.leafSize, maxOutputs)
 	case t.nodes != 0 && t.nodes != int64(n):
 		return fault.Invalidf("num_nodes is %d, but there are %d", t.nodes, n)
 	case len(t.categoryStarts) != len(t.categoryNodes) || len(t.categorySizes) != len(t.categoryNodes):
@@ -65,6 +67,8 @@ type builder struct {
 	f     forest[float32]
 	tree  []branch[float32] // built into again and again
 	split []int32           // of each node of a tree, its place among the categorical splits and one; 0 for none
+
+	leafSize int64 // how many values a leaf has
 }
 
 // done returns the forest.
@@ -90,14 +94,21 @@ func (b *builder) grow(t *xgboostTree) error {
 	if err := b.categorical(t); err != nil {
 		return err
 	}
+	leaves, err := b.leaves(t)
+	if err != nil {
+		return err
+	}
 	b.tree = slices.Grow(b.tree[:0], len(t.left))[:len(t.left)]
 	for i := range b.tree {
 		n := branch[float32]{left: t.left[i], right: t.right[i], id: int32(i)}
 		if len(t.cover) > 0 {
 			n.cover = float64(t.cover[i])
 		}
-		if n.left == none && n.right == none {
-			n.value = t.split[i]
+		if n.left == none && (n.right == none || leaves != nil) {
+			if n.value = t.split[i]; leaves != nil {
+				n.value, n.vector = 0, leaves(i)
+			}
+			n.right = none
 			b.tree[i] = n
 			continue
 		}
@@ -119,6 +130,40 @@ func (b *builder) grow(t *xgboostTree) error {
 		b.tree[i] = n
 	}
 	return nil
+}
+
+// leaves returns what finds the values of a leaf, nil where it has one. It holds the lengths against each other: no leaf's values are
+// another's.
+func (b *builder) leaves(t *xgboostTree) (func(i int) []float32, error) {
+	k := max(t.leafSize, 1)
+	if b.f.trees() == 0 {
+		b.leafSize = k
+	}
+	if k != b.leafSize {
+		return nil, fault.Invalidf("its leaves have %d values, those of the trees before it %d", k, b.leafSize)
+	}
+	if k == 1 {
+		return nil, nil
+	}
+	number, weights, want := func(i int) int64 { return int64(i) }, t.nodeWeights, int64(len(t.left))*k
+	if len(t.leafWeights) > 0 {
+		number, weights, want = func(i int) int64 { return int64(t.right[i]) }, t.leafWeights, 0
+		met := make([]bool, len(t.left))
+		for i, left := range t.left {
+			if left != none {
+				continue
+			}
+			if leaf := number(i); leaf < 0 || leaf >= int64(len(met)) || met[leaf] {
+				return nil, fault.Invalidf("node %d: its number among the leaves is %d, which is out of range or another's", i, leaf)
+			}
+			met[number(i)] = true
+			want += k
+		}
+	}
+	if int64(len(weights)) != want {
+		return nil, fault.Invalidf("the leaves have %d weights, but %d nodes of %d values want %d", len(weights), len(t.left), k, want)
+	}
+	return func(i int) []float32 { return weights[number(i)*k : (number(i)+1)*k] }, nil
 }
 
 // categorical checks a tree's categorical splits and notes which node each belongs to.

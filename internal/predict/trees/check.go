@@ -17,7 +17,7 @@ const (
 // outputs returns how many numbers a row's margin has.
 func (x *xgboost) outputs() int { return int(max(x.classes, 1) * max(x.targets, 1)) }
 
-// check holds what the file says against its trees, and gives the trees their outputs and weights.
+// check holds what the file says against its trees or weights.
 func (x *xgboost) check(d *decoder, f *forest[float32]) error {
 	for _, part := range []struct {
 		have section
@@ -27,28 +27,28 @@ func (x *xgboost) check(d *decoder, f *forest[float32]) error {
 			return fault.Invalidf("the file has no %s", part.name)
 		}
 	}
-	switch x.booster {
-	case "gbtree", "dart":
-	case "gblinear":
-		return fault.Invalidf("booster gblinear is linear, not trees, and is not supported").WithHint("train with booster=gbtree, or serve it as an upstream")
-	default:
+	if !isBooster(x.booster) {
 		return fault.Invalidf("unknown booster %q", x.booster)
 	}
-	switch trees := f.trees(); {
-	case d.seen&treeSection == 0:
+	if err := x.checkShape(d.size); err != nil {
+		return err
+	}
+	if x.booster == "gblinear" {
+		return x.checkWeights(d)
+	}
+	if d.seen&treeSection == 0 {
 		return fault.Invalidf("the file has no trees")
-	case x.features < 1 || x.features > maxColumns:
-		return fault.Invalidf("num_feature is %d; 1 to %d are supported", x.features, maxColumns)
-	case x.classes < 0 || x.classes > maxOutputs || x.targets < 0 || x.targets > maxOutputs || x.outputs() > maxOutputs:
-		return fault.Invalidf("num_class is %d and num_target %d; at most %d outputs are supported", x.classes, x.targets, maxOutputs)
-	case x.outputs() > d.size:
-		return fault.Invalidf("%d outputs cannot be true of a file of %d bytes", x.outputs(), d.size)
+	}
+	return x.checkTrees(d, f)
+}
+
+// checkTrees holds what the file says of the trees against them, and gives them their outputs and weights.
+func (x *xgboost) checkTrees(d *decoder, f *forest[float32]) error {
+	switch trees := f.trees(); {
 	case int64(f.columns) > x.features:
 		return fault.Invalidf("tree %d splits on feature %d, but num_feature is %d", f.widest, f.columns-1, x.features)
-	case len(x.featureNames) != 0 && int64(len(x.featureNames)) != x.features:
-		return fault.Invalidf("%d feature_names, but num_feature is %d", len(x.featureNames), x.features)
-	case repeats(x.featureNames) != "":
-		return fault.Invalidf("feature_names has %q twice", repeats(x.featureNames))
+	case len(f.vectors) > 0 && d.b.leafSize != int64(x.outputs()):
+		return fault.Invalidf("the leaves have %d values, but there are %d outputs", d.b.leafSize, x.outputs())
 	case x.trees != nil && *x.trees != int64(trees):
 		return fault.Invalidf("num_trees is %d, but there are %d trees", *x.trees, trees)
 	case len(x.treeInfo) != trees:
@@ -65,6 +65,23 @@ func (x *xgboost) check(d *decoder, f *forest[float32]) error {
 	}
 	if len(x.weightDrop) > 0 {
 		return f.weigh(x.weightDrop)
+	}
+	return nil
+}
+
+// checkShape checks what the file says of its features and outputs. size is the file's, in bytes.
+func (x *xgboost) checkShape(size int) error {
+	switch {
+	case x.features < 1 || x.features > maxColumns:
+		return fault.Invalidf("num_feature is %d; 1 to %d are supported", x.features, maxColumns)
+	case x.classes < 0 || x.classes > maxOutputs || x.targets < 0 || x.targets > maxOutputs || x.outputs() > maxOutputs:
+		return fault.Invalidf("num_class is %d and num_target %d; at most %d outputs are supported", x.classes, x.targets, maxOutputs)
+	case x.outputs() > size:
+		return fault.Invalidf("%d outputs cannot be true of a file of %d bytes", x.outputs(), size)
+	case len(x.featureNames) != 0 && int64(len(x.featureNames)) != x.features:
+		return fault.Invalidf("%d feature_names, but num_feature is %d", len(x.featureNames), x.features)
+	case repeats(x.featureNames) != "":
+		return fault.Invalidf("feature_names has %q twice", repeats(x.featureNames))
 	}
 	return nil
 }
@@ -125,7 +142,7 @@ func (x *xgboost) base(o objective) ([]float32, error) {
 		return nil, fault.Invalidf("base_score has %d numbers for %d outputs", len(texts), outputs)
 	}
 	// A model that was never trained has no base score of its own; since 3.1 the library then takes the default as a margin.
-	untrained := len(x.treeInfo) == 0 && x.baseIsGuess == "1" && !x.writtenBefore(3, 1)
+	untrained := len(x.treeInfo) == 0 && x.linearRounds == 0 && x.baseIsGuess == "1" && !x.writtenBefore(3, 1)
 	base := make([]float32, outputs)
 	for i := range base {
 		if i >= len(texts) {

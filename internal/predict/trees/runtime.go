@@ -133,6 +133,9 @@ func openXGBoost(data []byte, iterations string) (predict.Model, error) {
 		return nil, fault.Invalidf("unknown objective %q", x.objective).
 			WithHint("XGBoost itself does not load a model with an objective it does not know; train with one of its own")
 	}
+	if x.booster == "gblinear" {
+		return x.openLinear(objective, iterations)
+	}
 	trees, err := x.rounds(iterations)
 	if err != nil {
 		return nil, err

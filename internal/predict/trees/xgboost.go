@@ -25,7 +25,9 @@ type xgboost struct {
 	treeInfo   []int32   // of each tree, the output it adds to
 	roundEnds  []int32   // of each round, the tree it begins with, and the end; since 2.0
 	weightDrop []float32 // with dropout: of each tree, its weight
-	weights    []float32 // of a gblinear: of each feature one for each output, then the bias of each output
+
+	weights      []float32 // of a gblinear: of each feature one for each output, then the bias of each output
+	linearRounds int64     // of a gblinear: how many it was trained for; since 1.6
 }
 
 // unsaid marks a number that the file does not hold.
@@ -41,6 +43,8 @@ func readXGBoost(data []byte) (*xgboost, *forest[float32], error) {
 	d.b = builder{fail: &fail}
 	if start, is := isBinary(data); is {
 		d.binary(data, start)
+	} else if isBase64(data) {
+		fail.set(fault.Invalidf("the base64 format, which XGBoost wrote until 0.4, is not supported").WithHint("train the model again"))
 	} else {
 		d.document()
 	}
@@ -74,6 +78,7 @@ const (
 	boosterSection
 	objectiveSection
 	treeSection
+	weightSection
 )
 
 func (d *decoder) once(s section, name string) {
@@ -158,6 +163,11 @@ func (d *decoder) model() {
 		"tree_info":        func() { d.value(&d.x.treeInfo) },
 		"iteration_indptr": func() { d.value(&d.x.roundEnds) },
 		"weight_drop":      func() { d.value(&d.x.weightDrop) },
+		"weights": func() {
+			d.once(weightSection, "weights")
+			d.value(&d.x.weights)
+		},
+		"boosted_rounds":   func() { d.value(&d.x.linearRounds) },
 		"trees": func() {
 			d.once(treeSection, "trees")
 			table := d.treeTable()
@@ -174,13 +184,21 @@ func (d *decoder) model() {
 func (d *decoder) treeTable() map[string]func() {
 	t := &d.tree
 	return map[string]func(){
-		"left_children":       func() { d.value(&t.left) },
-		"right_children":      func() { d.value(&t.right) },
-		"split_indices":       func() { d.value(&t.feature) },
-		"split_conditions":    func() { d.value(&t.split) },
-		"default_left":        func() { d.value(&t.defaultLeft) },
-		"split_type":          func() { d.value(&t.kind) },
-		"sum_hessian":         func() { d.value(&t.cover) },
+		"left_children":    func() { d.value(&t.left) },
+		"right_children":   func() { d.value(&t.right) },
+		"split_indices":    func() { d.value(&t.feature) },
+		"split_conditions": func() { d.value(&t.split) },
+		"default_left":     func() { d.value(&t.defaultLeft) },
+		"split_type":       func() { d.value(&t.kind) },
+		"sum_hessian":      func() { d.value(&t.cover) },
+		"leaf_weights":     func() { d.value(&t.leafWeights) },
+		"base_weights": func() { // needed only where leaves are vectors, which the first tree tells
+			if d.b.f.trees() == 0 || d.b.leafSize > 1 {
+				d.value(&t.nodeWeights)
+			} else {
+				d.value(nil)
+			}
+		},
 		"categories":          func() { d.value(&t.categories) },
 		"categories_nodes":    func() { d.value(&t.categoryNodes) },
 		"categories_segments": func() { d.value(&t.categoryStarts) },

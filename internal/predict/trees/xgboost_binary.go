@@ -134,10 +134,11 @@ func (d *decoder) binary(data []byte, start int) {
 	if d.fail.err != nil {
 		return
 	}
-	d.seen |= learner | params | booster | objectiveSection
+	d.seen |= learner | params | boosterSection | objectiveSection
 	d.x.learner(p)
 	d.x.objective = strings.TrimPrefix(d.x.objective, "gpu:") // before 1.0 a name of its own for the same
 	if d.x.booster == "gblinear" {
+		d.seen |= weightSection
 		f.take(binaryLinear, "the linear model")
 		d.x.weights = f.float32s(nil, "the weights")
 	} else {
@@ -185,7 +186,7 @@ func (d *decoder) binaryForest(f *binaryFile) {
 	}
 	for range trees {
 		d.tree.reset()
-		f.tree(&d.tree, len(d.b.f.roots))
+		f.tree(&d.tree, d.b.f.trees())
 		if d.b.add(&d.tree); d.fail.err != nil {
 			return
 		}
@@ -227,9 +228,9 @@ func (f *binaryFile) tree(t *xgboostTree, number int) {
 		switch {
 		case feature == deletedFeature && i > 0:
 			deleted--
-			left, right, feature, value = leafChild, leafChild, 0, 0
-		case left == leafChild:
-			right = leafChild // which the library does not look at
+			left, right, feature, value = none, none, 0, 0
+		case left == none:
+			right = none // which the library does not look at
 		case isDeleted(body, left) || isDeleted(body, right):
 			f.fail.set(fault.Invalidf("tree %d: node %d has a child that is deleted (%d and %d)", number, i, left, right))
 			return
@@ -238,6 +239,7 @@ func (f *binaryFile) tree(t *xgboostTree, number int) {
 		t.feature = append(t.feature, int32(feature&^defaultLeftBit))
 		t.defaultLeft = append(t.defaultLeft, feature&defaultLeftBit != 0)
 		t.split = append(t.split, value)
+		t.cover = append(t.cover, floatAt(stats, i*binaryStats+4))
 	}
 	if deleted != 0 {
 		f.fail.set(fault.Invalidf("tree %d: num_deleted is not the number of its deleted nodes", number))
