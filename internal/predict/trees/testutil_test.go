@@ -89,6 +89,7 @@ func ask(tb testing.TB, m predict.Model, rows array) (prediction, margin array, 
 type tally struct {
 	values, equal int // numbers compared, and those that are the same to the bit
 	worst         float64
+	explained     float64 // the worst error of a contribution
 }
 
 // compare adds the comparison of two arrays; it says where they differ most if that is beyond the tolerance.
@@ -120,6 +121,7 @@ func (s *tally) add(o tally) {
 	s.values += o.values
 	s.equal += o.equal
 	s.worst = max(s.worst, o.worst)
+	s.explained = max(s.explained, o.explained)
 }
 
 func (s *tally) share() float64 { return 100 * float64(s.equal) / float64(max(s.values, 1)) }
@@ -136,12 +138,16 @@ type manifest struct {
 type oracleModel struct {
 	Name, Objective, About string
 	Files                  []string
-	Refused                bool
+	Magnitude              float64 // of the base score
 	Rows                   place
-	Answers                []struct {
-		Iterations         string
-		Prediction, Margin place
-	}
+	Answers                []oracleAnswer
+}
+
+// oracleAnswer is what the library answers. Where it has no leaves or does not explain, that is nil.
+type oracleAnswer struct {
+	Iterations          string
+	Prediction, Margin  place
+	Leaf, Contributions *place
 }
 
 // place is where in numbers.bin an array is.
@@ -197,12 +203,6 @@ func (m *manifest) check(t *testing.T, o *oracleModel) (all tally) {
 	t.Helper()
 	rows := m.array(o.Rows)
 	for _, name := range o.Files {
-		if o.Refused {
-			if _, err := openFile(t, m.path(name), ""); fault.KindOf(err) != fault.Invalid {
-				t.Errorf("%s %s: %v, want it refused as Invalid", name, o.About, err)
-			}
-			continue
-		}
 		for _, answer := range o.Answers {
 			model, err := openFile(t, m.path(name), answer.Iterations)
 			if err != nil {
@@ -220,6 +220,14 @@ func (m *manifest) check(t *testing.T, o *oracleModel) (all tally) {
 			}{{"prediction", prediction, m.array(answer.Prediction)}, {"margin", margin, m.array(answer.Margin)}} {
 				all.add(compareShaped(t, c.got, c.want, rows, "%s %s, iterations %q, %s", name, o.About, answer.Iterations, c.what))
 			}
+			want := explanation{magnitude: o.Magnitude}
+			if answer.Leaf != nil {
+				want.leaf = m.array(*answer.Leaf)
+			}
+			if answer.Contributions != nil {
+				want.contributions = m.array(*answer.Contributions)
+			}
+			all.explained = max(all.explained, want.compare(t, model, rows, margin, fmt.Sprintf("%s %s, iterations %q", name, o.About, answer.Iterations)))
 		}
 	}
 	return all

@@ -12,9 +12,10 @@ import (
 // with what that very library answered (see testdata/fixtures.py).
 func TestFilesOfEveryVersionAnswerAsTheirLibraryDid(t *testing.T) {
 	folders, err := filepath.Glob(filepath.Join("testdata", "versions", "*"))
-	if err != nil || len(folders) < 12 {
+	if err != nil || len(folders) < 14 {
 		t.Fatalf("%d versions, %v", len(folders), err)
 	}
+	explained := 0
 	for _, folder := range folders {
 		t.Run(filepath.Base(folder), func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(folder, "answers.json"))
@@ -24,8 +25,8 @@ func TestFilesOfEveryVersionAnswerAsTheirLibraryDid(t *testing.T) {
 			var answers struct {
 				Rows   any
 				Models map[string]struct {
-					Files              []string
-					Prediction, Margin any
+					Files                                   []string
+					Prediction, Margin, Leaf, Contributions any
 				}
 			}
 			if err := json.Unmarshal(text, &answers); err != nil {
@@ -47,6 +48,14 @@ func TestFilesOfEveryVersionAnswerAsTheirLibraryDid(t *testing.T) {
 					}
 					total.add(compareShaped(t, prediction, flat(want.Prediction), rows, "%s (%s), prediction", name, f))
 					total.add(compareShaped(t, margin, flat(want.Margin), rows, "%s (%s), margin", name, f))
+					if want.Leaf != nil {
+						explained++
+						explanation{leaf: flat(want.Leaf)}.compare(t, m, rows, margin, f)
+					}
+					if want.Contributions != nil {
+						explained++
+						explanation{contributions: flat(want.Contributions)}.compare(t, m, rows, margin, f)
+					}
 				}
 			}
 			if files < 10 {
@@ -54,6 +63,9 @@ func TestFilesOfEveryVersionAnswerAsTheirLibraryDid(t *testing.T) {
 			}
 			t.Logf("%d files, %d numbers, %.2f%% equal to the bit, worst relative error %.3g", files, total.values, total.share(), total.worst)
 		})
+	}
+	if want := 7*4 + 3*2; explained < want { // leaves and contributions: a pruned tree and a linear function of seven versions; vectors of three
+		t.Errorf("only %d explanations", explained)
 	}
 }
 

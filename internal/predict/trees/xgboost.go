@@ -167,7 +167,7 @@ func (d *decoder) model() {
 			d.once(weightSection, "weights")
 			d.value(&d.x.weights)
 		},
-		"boosted_rounds":   func() { d.value(&d.x.linearRounds) },
+		"boosted_rounds": func() { d.value(&d.x.linearRounds) },
 		"trees": func() {
 			d.once(treeSection, "trees")
 			table := d.treeTable()

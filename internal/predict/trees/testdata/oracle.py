@@ -43,9 +43,9 @@ class Writer:
         self.at += values.size
         return {"at": self.at - values.size, "shape": list(values.shape)}
 
-    def model(self, name, files, about, objective, rows, answers):
+    def model(self, name, files, about, objective, rows, answers, magnitude=0):
         self.models.append({
-            "name": name, "files": files, "about": about, "objective": objective,
+            "name": name, "files": files, "about": about, "objective": objective, "magnitude": magnitude,
             "rows": self.array(rows),
             "answers": [{"iterations": i, **{what: self.array(a) for what, a in of.items()}} for i, of in answers],
         })
@@ -201,7 +201,16 @@ class Trainer:
         got = answers(booster, question, names)
         if early and attributes and "scikit_learn" in attributes:  # without an option the best iteration is meant
             got[0] = ("", dict(got)["best"])
-        self.w.model(name, files, about, objective, asked_rows, got)
+        self.w.model(name, files, about, objective, asked_rows, got, magnitude(objective, params.get("base_score")))
+
+
+def magnitude(objective, base_score):
+    """How large the margin is that a base score becomes."""
+    if base_score is None:
+        return 0
+    if objective in ["reg:logistic", "binary:logistic"]:
+        return abs(np.log(base_score / (1 - base_score)))
+    return abs(np.log(base_score) if objective in POSITIVE else base_score)
 
 
 def pick(rng, *choices):
