@@ -35,6 +35,13 @@ type Describer interface {
 	Formats() string
 }
 
+// Decliner is a Runtime that can say why it does not open files of a kind that it knows of. It is optional.
+type Decliner interface {
+	// Decline says what a is and why it is not opened, and what to do, as Invalid; nil where there is nothing to say of it. It is asked
+	// about files that no runtime has detected.
+	Decline(a Artefact) error
+}
+
 // Model answers requests. It is safe for concurrent use.
 type Model interface {
 	// Signature says what the model takes and gives. It never changes.

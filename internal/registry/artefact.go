@@ -103,6 +103,13 @@ func (r *Registry) runtime(name string, a *artefact) (NamedRuntime, error) {
 		return NamedRuntime{}, fault.Invalidf("there is no runtime %.80q", name).
 			WithHint("the runtimes of this Serin are: %s", strings.Join(names, ", "))
 	}
+	for _, known := range r.runtimes {
+		if d, ok := known.Runtime.(predict.Decliner); ok {
+			if err := d.Decline(a); err != nil {
+				return NamedRuntime{}, err
+			}
+		}
+	}
 	return NamedRuntime{}, fault.Invalidf("no runtime knows the format of the files (%.200s)", strings.Join(a.Files(), ", ")).
 		WithHint("%s", r.formats())
 }

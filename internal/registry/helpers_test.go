@@ -63,6 +63,16 @@ func (linear) Open(_ context.Context, a predict.Artefact, o predict.Options) (pr
 	return nil, fault.Invalidf("no linear model")
 }
 
+// Decline knows of another kind of model, which it does not open.
+func (linear) Decline(a predict.Artefact) error {
+	for _, path := range a.Files() {
+		if b, err := a.ReadFile(path); err == nil && strings.HasPrefix(string(b), `{"cubic"`) {
+			return fault.Invalidf("%s: a cubic model", path).WithHint("make it linear")
+		}
+	}
+	return nil
+}
+
 func (m linearModel) Signature() tensor.Signature {
 	return tensor.Signature{
 		Inputs: []tensor.Spec{{Name: "input", DType: tensor.Float32, Shape: []int{-1, len(m.Linear)}}},

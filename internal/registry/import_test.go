@@ -127,6 +127,7 @@ func TestBadImportsSaySoAndChangeNothing(t *testing.T) {
 	}{
 		{"no file", "m", files{}, CommitOptions{}, fault.Invalid, []string{"no model file"}},
 		{"only a manifest", "m", files{"model.yaml": "runtime: linear\n"}, CommitOptions{}, fault.Invalid, []string{"no model file"}},
+		{"a format that is declined", "m", files{"a.json": `{"cubic":1}`, "b.txt": "hello"}, CommitOptions{}, fault.Invalid, []string{"a.json: a cubic model / make it linear"}},
 		{"unknown format", "m", files{"a.txt": "hello"}, CommitOptions{}, fault.Invalid, []string{"no runtime knows", "a.txt", "linear"}},
 		{"unknown runtime", "m", good, CommitOptions{Runtime: "magic"}, fault.Invalid, []string{`"magic"`, "linear"}},
 		{"does not open", "m", files{"a": `{"linear":[1,}`}, CommitOptions{}, fault.Invalid, []string{"linear runtime cannot open"}},

@@ -88,9 +88,16 @@ type candidate struct {
 	data []byte
 }
 
-// candidates returns the files that look like a model.
+// candidates returns the files that look like a model. In an MLflow model folder only the file that it names is looked at.
 func candidates(a predict.Artefact) (found []candidate, err error) {
-	for _, name := range a.Files() {
+	files := a.Files()
+	switch data, named, err := mlflowData(a); {
+	case err != nil:
+		return nil, err
+	case named:
+		files = []string{data}
+	}
+	for _, name := range files {
 		data, err := a.ReadFile(name)
 		if err != nil {
 			return nil, err
