@@ -20,6 +20,9 @@ import (
 // mlflowFile is the file that makes a folder an MLflow model: https://mlflow.org/docs/latest/ml/model/#storage-format.
 const mlflowFile = "MLmodel"
 
+// mlflowKey is the key of that file whose value maps a model's flavours to what is known of each.
+const mlflowKey = "flavors" //nolint:misspell // MLflow's own spelling
+
 // mlflowFlavour is a flavour of MLflow whose data file is read here.
 type mlflowFlavour struct {
 	name string
@@ -113,9 +116,10 @@ func mlflowRead(text []byte) (map[string]string, error) {
 	if err != nil {
 		return nil, fault.Invalidf("this is no YAML: %w", err).WithHint("import the folder as MLflow wrote it")
 	}
-	flavours := mlflowValue(root, "flavors")
+	flavours := mlflowValue(root, mlflowKey)
 	if flavours == nil || flavours.Kind != yaml.MappingNode || len(flavours.Content) == 0 {
-		return nil, fault.Invalidf("it names no flavors, as a file of MLflow does").WithHint("import the folder as MLflow wrote it, or take %s out of it", mlflowFile)
+		return nil, fault.Invalidf("it has no %s, as a file of MLflow has", mlflowKey).
+			WithHint("import the folder as MLflow wrote it, or take %s out of it", mlflowFile)
 	}
 	names := map[string]string{}
 	for i := 0; i+1 < len(flavours.Content); i += 2 {

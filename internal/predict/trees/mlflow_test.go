@@ -129,6 +129,7 @@ func declines(t *testing.T, files predicttest.Files, message, hint string) {
 	}
 }
 
+//nolint:misspell // MLflow's own spelling of flavours
 func TestAnMLflowFolderSaysWhichFileIsItsModel(t *testing.T) {
 	model := grove.ubjson()
 	for name, tt := range map[string]struct{ mlmodel, path string }{
@@ -147,6 +148,7 @@ func TestAnMLflowFolderSaysWhichFileIsItsModel(t *testing.T) {
 	}
 }
 
+//nolint:misspell // MLflow's own spelling of flavours
 func TestMLflowFoldersOfOtherModelsAreDeclined(t *testing.T) {
 	pickle := []byte("\x80\x04\x95\x1a\x00\x00\x00\x00\x00\x00\x00\x8c\x08builtins")
 	many := "flavors:\n"
@@ -166,10 +168,10 @@ func TestMLflowFoldersOfOtherModelsAreDeclined(t *testing.T) {
 		{"flavors: {lightgbm: {data: model.pkl}}", "model.pkl", pickle, `"model.pkl", is a pickle`, "import mlflow.lightgbm; mlflow.lightgbm.load_model('FOLDER').booster_.save_model('model.txt')"},
 		{"flavors: {lightgbm: {data: model.skops}}", "model.skops", []byte("PK\x03\x04\x14\x00"), `"model.skops", is a skops file`, "booster_.save_model('model.txt')"},
 		{"flavors: {xgboost: {data: m}}", "m", pickle, `"m", is a pickle`, "mlflow.xgboost.load_model('FOLDER').get_booster().save_model('model.ubj')"},
-		{"", "model.ubj", grove.ubjson(), "MLmodel: it names no flavors", "as MLflow wrote it"},
-		{"flavors: {}", "model.ubj", grove.ubjson(), "MLmodel: it names no flavors", "as MLflow wrote it"},
-		{"flavors: [xgboost]", "model.ubj", grove.ubjson(), "MLmodel: it names no flavors", "as MLflow wrote it"},
-		{"- flavors: {xgboost: {}}", "model.ubj", grove.ubjson(), "MLmodel: it names no flavors", "take MLmodel out of it"},
+		{"", "model.ubj", grove.ubjson(), "MLmodel: it has no flavors", "as MLflow wrote it"},
+		{"flavors: {}", "model.ubj", grove.ubjson(), "MLmodel: it has no flavors", "as MLflow wrote it"},
+		{"flavors: [xgboost]", "model.ubj", grove.ubjson(), "MLmodel: it has no flavors", "as MLflow wrote it"},
+		{"- flavors: {xgboost: {}}", "model.ubj", grove.ubjson(), "MLmodel: it has no flavors", "take MLmodel out of it"},
 		{"flavors: {xgboost: ", "model.ubj", grove.ubjson(), "MLmodel: this is no YAML", "as MLflow wrote it"},
 		{strings.Repeat("[", 1000), "model.ubj", grove.ubjson(), "MLmodel: this is no YAML", "as MLflow wrote it"},
 		{strings.Repeat("a,", strictyaml.MaxMarks+1), "model.ubj", grove.ubjson(), "MLmodel: the file is too large", "leave the signature out"},
