@@ -100,6 +100,9 @@ func specText(s tensor.Spec) string {
 	if s.OnDemand {
 		text += ", on demand"
 	}
+	if s.AbsentZero {
+		text += ", absent from a sparse row: 0"
+	}
 	if len(s.Labels) > 0 {
 		text += ", labels " + strings.Join(s.Labels, ", ")
 	}

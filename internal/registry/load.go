@@ -83,7 +83,7 @@ func (r *Registry) load(ctx context.Context, v Version) (live Live, err error) {
 // sameButNames tells whether a and b agree in all that names, types and shapes say; columns and labels may differ.
 func sameButNames(a, b tensor.Signature) bool {
 	same := func(a, b tensor.Spec) bool {
-		return a.Name == b.Name && a.DType == b.DType && a.OnDemand == b.OnDemand && slices.Equal(a.Shape, b.Shape)
+		return a.Name == b.Name && a.DType == b.DType && a.OnDemand == b.OnDemand && a.AbsentZero == b.AbsentZero && slices.Equal(a.Shape, b.Shape)
 	}
 	return slices.EqualFunc(a.Inputs, b.Inputs, same) && slices.EqualFunc(a.Outputs, b.Outputs, same)
 }

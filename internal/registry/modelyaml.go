@@ -40,12 +40,13 @@ type userGolden struct {
 
 // userSpec is a tensor.Spec of which all but the name may be left out.
 type userSpec struct {
-	Name     string       `yaml:"name,required"`
-	DType    tensor.DType `yaml:"datatype"`
-	Shape    []int        `yaml:"shape"`
-	Columns  []string     `yaml:"columns"`
-	Labels   []string     `yaml:"labels"`
-	OnDemand *bool        `yaml:"onDemand"`
+	Name       string       `yaml:"name,required"`
+	DType      tensor.DType `yaml:"datatype"`
+	Shape      []int        `yaml:"shape"`
+	Columns    []string     `yaml:"columns"`
+	Labels     []string     `yaml:"labels"`
+	OnDemand   *bool        `yaml:"onDemand"`
+	AbsentZero *bool        `yaml:"absentZero"`
 }
 
 // verbatim is a scalar as it stands in the file, so that a parameter may be written as a number without quotes.
@@ -133,6 +134,8 @@ func (u userSpec) apply(p *tensor.Spec) (reason string) {
 		return fmt.Sprintf("the shape is %v in the model, not %v", p.Shape, u.Shape)
 	case u.OnDemand != nil && *u.OnDemand != p.OnDemand:
 		return fmt.Sprintf("onDemand is %v in the model", p.OnDemand)
+	case u.AbsentZero != nil && *u.AbsentZero != p.AbsentZero:
+		return fmt.Sprintf("absentZero is %v in the model", p.AbsentZero)
 	}
 	if len(u.Columns) > 0 {
 		last := -1

@@ -75,7 +75,9 @@ func (s *jsonl) next(row []float64) (label float64, line int, err error) {
 	s.hasFirst = false
 	s.s.Reset(text)
 	label = math.NaN()
-	blank(row)
+	for i := range row {
+		row[i] = math.NaN()
+	}
 	if s.s.Peek() == jsonscan.Object {
 		err = s.object(row, &label)
 	} else {

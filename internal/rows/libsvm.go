@@ -9,13 +9,14 @@ import (
 )
 
 // libsvm reads lines of "label index:value ...". Indices count from 0, as XGBoost takes them by default (indexing_mode 0); files made
-// for other tools count from 1, and a model trained on such a file has a column 0 that is always missing. A first field without a colon
+// for other tools count from 1, and a model trained on such a file has a column 0 that is always absent. A first field without a colon
 // is the label, and either every row has one or none has: a file where that varies may mean label:weight, which is not read.
 type libsvm struct {
 	in     *lines
 	label  bool
-	known  bool  // label is decided, by the first row
-	seenOn []int // for each column, the line that set it last
+	known  bool    // label is decided, by the first row
+	absent float64 // the value of an index that a row leaves out
+	seenOn []int   // for each column, the line that set it last
 }
 
 func openLibSVM(in *lines, o Options) (*libsvm, error) {
@@ -25,7 +26,11 @@ func openLibSVM(in *lines, o Options) (*libsvm, error) {
 	if o.Label != "" {
 		return nil, fault.Invalidf("%s: libsvm marks its own label; a label column cannot be chosen", o.Name)
 	}
-	return &libsvm{in: in, seenOn: make([]int, o.Width)}, nil
+	s := &libsvm{in: in, absent: math.NaN(), seenOn: make([]int, o.Width)}
+	if o.AbsentZero {
+		s.absent = 0
+	}
+	return s, nil
 }
 
 func (s *libsvm) labelled() bool { return s.label }
@@ -39,7 +44,9 @@ func (s *libsvm) next(row []float64) (label float64, number int, err error) {
 		line, _, _ = bytes.Cut(line, []byte("#"))
 		line = bytes.TrimRight(line, " \t\r")
 	}
-	blank(row)
+	for i := range row {
+		row[i] = s.absent
+	}
 	label = math.NaN()
 	fields, labelled := 0, false
 	for at := 0; ; fields++ {

@@ -10,7 +10,7 @@
 // arrays would then see other numbers than they were trained on.
 //
 //	format   a row                                       missing
-//	libsvm   [label] [qid:n] index:value ... [# text]    an index that is absent, nan
+//	libsvm   [label] [qid:n] index:value ... [# text]    nan, and an index that is absent where Options.AbsentZero does not make it 0
 //	csv, tsv fields, quoted as RFC 4180 has it, header   an empty field, NA, NaN, null in any case
 //	jsonl    [v, ...] or {"column": v, ...}              null, NaN, a key that is absent
 package rows
@@ -56,6 +56,10 @@ type Options struct {
 	Header  Header   // for CSV and TSV
 	Label   string   // a column to keep apart from the values: its name, or its number from 0; "": none. libsvm marks its own
 	MaxLine int      // the most bytes of a line, or of a quoted row; 0: 64 MiB
+
+	// AbsentZero makes an index that a row of libsvm leaves out 0, as it is to LightGBM; else it is missing, as it is to XGBoost. The other
+	// formats are no sparse ones: a key that an object of JSON leaves out is missing, as it is to the data frames that both take.
+	AbsentZero bool
 }
 
 const defaultMaxLine = 64 << 20
@@ -197,13 +201,6 @@ func indexOf(names []string) map[string]int {
 		m[name] = i
 	}
 	return m
-}
-
-// blank makes every value of a row missing.
-func blank(row []float64) {
-	for i := range row {
-		row[i] = math.NaN()
-	}
 }
 
 // quoteAll lists names for a message, the first eight of them.

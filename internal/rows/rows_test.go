@@ -78,6 +78,9 @@ func TestReads(t *testing.T) {
 	}{
 		{"libsvm", "1 0:1.5 2:-3e2\n0 1:4\n", LibSVM, Options{Width: 3}, "1: 1.5 NaN -300 | 0: NaN 4 NaN"},
 		{"libsvm without labels", "0:1 2:3\n1:4", LibSVM, Options{Columns: abc}, "1 NaN 3 | NaN 4 NaN"},
+		{"libsvm whose absent values are zeros", "1 0:1.5 2:-3e2\n0 1:nan\n0\n", LibSVM, Options{Width: 3, AbsentZero: true}, "1: 1.5 0 -300 | 0: 0 NaN 0 | 0: 0 0 0"},
+		{"jsonl objects are not sparse", `{"c":3,"a":1}`, JSONL, Options{Columns: abc, AbsentZero: true}, "1 NaN 3"},
+		{"csv is not sparse", "1,,3", CSV, Options{Width: 3, AbsentZero: true}, "1 NaN 3"},
 		{"libsvm with everything", "\n# a comment\n2 qid:7 1:nan 0:inf # 2:9\r\n\t-1   2:5\t0:6  \n  \n3\n", LibSVM, Options{Width: 3}, "2: +Inf NaN NaN | -1: 6 NaN 5 | 3: NaN NaN NaN"},
 		{"csv", "1,2,3\n4,,NaN\r\n NA , null ,\"6\"\n", CSV, Options{Width: 3}, "1 2 3 | 4 NaN NaN | NaN NaN 6"},
 		{"csv of unknown width", "1,2\n3,4", CSV, Options{}, "1 2 | 3 4"},
