@@ -31,13 +31,21 @@ func (c *cli) open(ctx context.Context, say *speaker, text string) (*asked, erro
 	}
 	ref, control, err := c.reader(ctx, say, text)
 	if err != nil {
-		return nil, err
+		return nil, orFile(text, err)
 	}
 	live, err := control.Registry.Load(ctx, ref)
 	if err != nil {
-		return nil, errors.Join(err, control.Close())
+		return nil, errors.Join(orFile(text, err), control.Close())
 	}
 	return &asked{model: live.Model, name: text, close: control.Close}, nil
+}
+
+// orFile adds to the error of what may be meant for a reference or for a path that there is no such file.
+func orFile(text string, err error) error {
+	if _, missing := os.Stat(text); missing != nil && strings.ContainsAny(text, "./") {
+		return fault.New(fault.KindOf(err), "%w, and there is no file %.200s", err, text)
+	}
+	return err
 }
 
 // isPath tells whether an argument names files: it begins with a dot or a slash, or is there and cannot well be a reference. A model

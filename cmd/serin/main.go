@@ -32,6 +32,7 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Serve models over HTTP and gRPC until told to stop."`
 	Check   checkCmd   `cmd:"" help:"Check a configuration file and tell every mistake at once."`
 	Predict predictCmd `cmd:"" help:"Answer the rows of a file with a model, without a server."`
+	Explain explainCmd `cmd:"" help:"Explain the answers to the rows of a file: what each feature contributes."`
 	Model   modelCmd   `cmd:"" help:"Keep models, their versions and aliases."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

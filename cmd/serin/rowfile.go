@@ -33,7 +33,10 @@ func batchRows(s tensor.Signature, outputs []string) int {
 			continue
 		}
 		n := 1
-		for _, d := range o.Shape {
+		for _, d := range o.Shape[min(1, len(o.Shape)):] {
+			if d < 0 {
+				d = mostRows // any size: trees, say
+			}
 			n *= max(d, 1)
 		}
 		cells += n
