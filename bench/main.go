@@ -1,5 +1,6 @@
 // Command bench measures what Serin promises to be fast at, always beside a rival in the same run: rounds are interleaved, medians are
-// quoted, and the ratio is the figure to keep. `make bench` runs it from the project's root and prints the tables of bench/README.md.
+// quoted, and the ratio is the figure to keep. `make bench` runs it from the project's root and prints the tables of bench/README.md;
+// arguments name the benchmarks to run.
 package main
 
 import (
@@ -12,37 +13,47 @@ import (
 )
 
 const (
-	serin  = "bin/serin"
-	python = ".venv/xgboost/bin/python"
-	out    = "bench/out"
+	serin = "bin/serin"
+	out   = "bench/out"
 )
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// run runs every benchmark. It fails when one cannot be run, not when a figure is missed: figures are for people.
-func run(ctx context.Context) error {
-	model, err := trained(ctx)
-	if err != nil {
-		return err
+// run runs the benchmarks named, or all. It fails when one cannot be run, not when a figure is missed: figures are for people.
+func run(ctx context.Context, names []string) error {
+	benchmarks := []struct {
+		name string
+		run  func(context.Context) error
+	}{{"start", start}, {"trees", forests}}
+	for _, b := range benchmarks {
+		if len(names) > 0 && !slices.Contains(names, b.name) {
+			continue
+		}
+		if err := b.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", b.name, err)
+		}
 	}
-	return start(ctx, model)
+	return nil
 }
 
-// trained returns the path of the model to serve, training it once.
-func trained(ctx context.Context) (string, error) {
+// python is the interpreter of a virtual environment.
+func python(venv string) string { return filepath.Join(".venv", venv, "bin/python") }
+
+// trained returns the path of a model that model.py trains of a kind, once. Beside it, with .rows at the end, are rows to ask it.
+func trained(ctx context.Context, library, kind, name string) (string, error) {
 	if err := os.MkdirAll(out, 0o750); err != nil {
 		return "", err
 	}
-	model := filepath.Join(out, "model.json")
-	if _, err := os.Stat(model); err == nil {
+	model := filepath.Join(out, name)
+	if _, err := os.Stat(model + ".rows"); err == nil { // it is written last
 		return model, nil
 	}
-	train := exec.CommandContext(ctx, python, "bench/model.py", model)
+	train := exec.CommandContext(ctx, python(library), "bench/model.py", kind, model)
 	train.Stdout, train.Stderr = os.Stderr, os.Stderr
 	return model, train.Run()
 }

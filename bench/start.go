@@ -24,7 +24,11 @@ type started struct {
 }
 
 // start measures exec to ready, and resident memory, with a 10 MB model: Serin against Python with xgboost and http.server.
-func start(ctx context.Context, model string) error {
+func start(ctx context.Context) error {
+	model, err := trained(ctx, "xgboost", "served", "model.json")
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "serin-bench-")
 	if err != nil {
 		return err
@@ -52,7 +56,7 @@ func start(ctx context.Context, model string) error {
 		if err != nil {
 			return err
 		}
-		s, err = once(ctx, exec.CommandContext(ctx, python, "bench/rival.py", model, port), "http://"+addr+"/", "http://"+addr+"/", "["+row+"]")
+		s, err = once(ctx, exec.CommandContext(ctx, python("xgboost"), "bench/rival.py", model, port), "http://"+addr+"/", "http://"+addr+"/", "["+row+"]")
 		if err != nil {
 			return fmt.Errorf("rival: %w", err)
 		}
