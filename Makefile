@@ -20,8 +20,8 @@ lint: ## golangci-lint, and govulncheck where its data can be had
 	scripts/lint.sh
 
 bench: build ## figures against rivals, printed as the tables of bench/README.md
-	scripts/venv.sh xgboost
-	$(GO) run ./bench
+	scripts/venv.sh xgboost lightgbm
+	CGO_ENABLED=0 $(GO) run ./bench
 
 interop: build ## real clients from PyPI against a running server
 	scripts/interop.sh

@@ -75,11 +75,13 @@ func agree[F number](what string, got, want []F, width int, tolerance float64) e
 			largest = max(largest, math.Abs(float64(w)))
 		}
 		for i := from; i < from+width; i++ {
-			e := math.Abs(float64(got[i])-float64(want[i])) / largest
-			if !(e <= tolerance) { // a NaN is no agreement
+			e := math.Abs(float64(got[i]) - float64(want[i]))
+			if !(e <= tolerance*largest) { // a NaN is no agreement
 				return fmt.Errorf("%s: number %d is %v, the rival gives %v", what, i, got[i], want[i])
 			}
-			worst = max(worst, e)
+			if e > 0 {
+				worst = max(worst, e/largest)
+			}
 		}
 	}
 	fmt.Fprintf(os.Stderr, "bench: %s: %d numbers agree with the rival's within %.1g\n", what, len(want), worst)
