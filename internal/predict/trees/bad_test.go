@@ -369,11 +369,14 @@ func useIt(m predict.Model) error {
 	return nil
 }
 
-// smallModels are files to damage, in both syntaxes.
+// smallModels are files to damage, in every syntax.
 func smallModels() map[string][]byte {
 	return map[string][]byte{
 		"grove.json": grove.json(), "grove.ubj": grove.ubjson(), "dart.json": dropout.json(), "dart.ubj": dropout.ubjson(),
 		"thicket.json": thicket().json(), "plain.ubj": appendUBJSON(nil, thicket().doc(), dialect{length: 'i'}),
+		"grove.bin": binGrove().binary(), "dart.bin": dropout.binary(), "linear.bin": binLinear(1, 7),
+		"linear.json": appendJSON(nil, linDoc(linWeights)), "linear.ubj": appendUBJSON(nil, linDoc(linWeights), typedArrays),
+		"vectors.json": appendJSON(nil, vecDoc(false, nil)), "vectors.ubj": appendUBJSON(nil, vecDoc(true, nil), typedArrays),
 	}
 }
 

@@ -145,25 +145,30 @@ func (b *builder) leaves(t *xgboostTree) (func(i int) []float32, error) {
 	if k == 1 {
 		return nil, nil
 	}
-	number, weights, want := func(i int) int64 { return int64(i) }, t.nodeWeights, int64(len(t.left))*k
+	number, weights, many := func(i int) int { return i }, t.nodeWeights, len(t.left)
 	if len(t.leafWeights) > 0 {
-		number, weights, want = func(i int) int64 { return int64(t.right[i]) }, t.leafWeights, 0
-		met := make([]bool, len(t.left))
+		number, weights, many = func(i int) int { return int(t.right[i]) }, t.leafWeights, 0
+		for _, left := range t.left {
+			if left == none {
+				many++
+			}
+		}
+		met := make([]bool, many)
 		for i, left := range t.left {
 			if left != none {
 				continue
 			}
-			if leaf := number(i); leaf < 0 || leaf >= int64(len(met)) || met[leaf] {
-				return nil, fault.Invalidf("node %d: its number among the leaves is %d, which is out of range or another's", i, leaf)
+			leaf := number(i)
+			if leaf < 0 || leaf >= many || met[leaf] {
+				return nil, fault.Invalidf("node %d: its number among the leaves is %d, which is out of range or another's (%d leaves)", i, leaf, many)
 			}
-			met[number(i)] = true
-			want += k
+			met[leaf] = true
 		}
 	}
-	if int64(len(weights)) != want {
-		return nil, fault.Invalidf("the leaves have %d weights, but %d nodes of %d values want %d", len(weights), len(t.left), k, want)
+	if want := int64(many) * k; int64(len(weights)) != want {
+		return nil, fault.Invalidf("its leaves have %d weights; %d of %d values want %d", len(weights), many, k, want)
 	}
-	return func(i int) []float32 { return weights[number(i)*k : (number(i)+1)*k] }, nil
+	return func(i int) []float32 { return weights[number(i)*int(k) : (number(i)+1)*int(k)] }, nil
 }
 
 // categorical checks a tree's categorical splits and notes which node each belongs to.

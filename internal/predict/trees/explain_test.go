@@ -87,7 +87,7 @@ func compareContributions(t *testing.T, o *tensor.Tensor, want, margin array, ma
 			largest = max(largest, math.Abs(w))
 			off = max(off, math.Abs(g-w))
 		}
-		if m := float64(margin.values[i]); !math.IsInf(sum, 0) && sum == sum {
+		if m := float64(margin.values[i]); !math.IsInf(m, 0) && m == m {
 			off = max(off, math.Abs(sum-m))
 		}
 		off /= largest

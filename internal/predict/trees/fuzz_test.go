@@ -26,6 +26,9 @@ func FuzzOpenJSON(f *testing.F) {
 	for _, h := range []handmade{grove, dropout, thicket(), {trees: []*sprout{leaf(1)}}, {}} {
 		f.Add(h.json())
 	}
+	for _, file := range []doc{linDoc(linWeights), linDoc(nil), vecDoc(true, nil), vecDoc(false, []float32{1, 0.5})} {
+		f.Add(appendJSON(nil, file))
+	}
 	f.Fuzz(fuzzOpen)
 }
 
@@ -33,8 +36,22 @@ func FuzzOpenUBJSON(f *testing.F) {
 	for _, h := range []handmade{grove, dropout, thicket(), {trees: []*sprout{leaf(1)}}, {}} {
 		f.Add(h.ubjson())
 	}
+	for _, file := range []doc{linDoc(linWeights), linDoc(nil), vecDoc(true, nil), vecDoc(false, []float32{1, 0.5})} {
+		f.Add(appendUBJSON(nil, file, typedArrays))
+	}
 	for _, d := range dialects {
 		f.Add(appendUBJSON(nil, thicket().doc(), d))
+	}
+	f.Fuzz(fuzzOpen)
+}
+
+func FuzzOpenBinary(f *testing.F) {
+	old := binThicket()
+	old.version = nil
+	for _, data := range [][]byte{binGrove().binary(), dropout.binary(), binThicket().binary(), old.binary(), binLinear(1, 7), binLinear()} {
+		f.Add(data)
+		f.Add(append([]byte(binaryMagic), data...))
+		f.Add(append([]byte{0, 0, 0, 2}, data...))
 	}
 	f.Fuzz(fuzzOpen)
 }

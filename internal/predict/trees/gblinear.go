@@ -51,11 +51,11 @@ type gblinear struct {
 func (g *gblinear) size() (features, outputs, trees int) { return g.features, len(g.base), 0 }
 
 // bias returns what an output starts from. It is the library's order to add the two first.
-func (g *gblinear) bias(output int) float32 {
-	if len(g.weights) == 0 {
-		return g.base[output]
+func (g *gblinear) bias(output int) (sum float32) {
+	if len(g.weights) > 0 {
+		sum = g.weights[g.features*len(g.base)+output]
 	}
-	return g.weights[g.features*len(g.base)+output] + g.base[output]
+	return sum + g.base[output]
 }
 
 // margins implements booster, in the order and arithmetic of the library: a product is rounded before it is added.
