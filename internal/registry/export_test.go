@@ -203,6 +203,7 @@ func drawManifest(t *rapid.T) Manifest {
 		}
 		values := drawValues(t, dtype, width)
 		if i == 0 {
+			spec.AbsentZero = rapid.Bool().Draw(t, "absentZero")
 			m.Signature.Inputs = append(m.Signature.Inputs, spec)
 			row.Inputs[name] = values
 		} else {

@@ -15,7 +15,7 @@ import (
 type Live struct {
 	Version  Version
 	Manifest Manifest
-	Model    predict.Model // with the manifest's signature
+	Model    predict.Model // with the manifest's signature, and what its runtime has learned since to give on demand
 }
 
 // Resolve finds the version that ref names.
@@ -66,7 +66,8 @@ func (r *Registry) load(ctx context.Context, v Version) (live Live, err error) {
 	if err := a.verifyRest(); err != nil {
 		return live, err
 	}
-	if !sameButNames(model.Signature(), m.Signature) {
+	sig, ok := withNewOutputs(m.Signature, model.Signature())
+	if !ok {
 		return live, fault.Internalf("the %s runtime sees another signature than at the import", rt.Name).
 			WithHint("this Serin reads the model otherwise than the one that imported it: import it again")
 	}
@@ -77,7 +78,23 @@ func (r *Registry) load(ctx context.Context, v Version) (live Live, err error) {
 		}
 		return live, err
 	}
-	return Live{Version: v, Manifest: m, Model: withSignature(model, m.Signature)}, nil
+	return Live{Version: v, Manifest: m, Model: withSignature(model, sig)}, nil
+}
+
+// withNewOutputs returns the manifest's signature with the outputs that the runtime gives on demand and did not give at the import: a new
+// Serin may know more of an old model. In all else the two must agree.
+func withNewOutputs(old, now tensor.Signature) (sig tensor.Signature, ok bool) {
+	sig = old
+	same := now
+	same.Outputs = nil
+	for _, p := range now.Outputs {
+		if p.OnDemand && !slices.ContainsFunc(old.Outputs, func(o tensor.Spec) bool { return o.Name == p.Name }) {
+			sig.Outputs = append(slices.Clip(sig.Outputs), p)
+		} else {
+			same.Outputs = append(same.Outputs, p)
+		}
+	}
+	return sig, sameButNames(same, old)
 }
 
 // sameButNames tells whether a and b agree in all that names, types and shapes say; columns and labels may differ.

@@ -5,8 +5,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/predict"
@@ -101,6 +104,7 @@ type swapped struct {
 	linear
 	factor float64
 	rename string
+	more   []tensor.Spec // outputs beside those that it had
 }
 
 type swappedModel struct {
@@ -118,6 +122,7 @@ func (m swappedModel) Signature() tensor.Signature {
 	if m.s.rename != "" {
 		sig.Outputs[0].Name = m.s.rename
 	}
+	sig.Outputs = append(sig.Outputs, m.s.more...)
 	return sig
 }
 
@@ -152,6 +157,7 @@ func TestModelThatAnswersOtherwiseIsNeverReady(t *testing.T) {
 	wantError(t, with(swapped{factor: 1.00001}), fault.Internal, "load models:/m/1", "golden row 1", `"prediction" value 1`, "want 21")
 	wantError(t, with(swapped{factor: math.NaN()}), fault.Internal, "golden row 1", "null, want 21")
 	wantError(t, with(swapped{factor: 1, rename: "score"}), fault.Internal, "another signature")
+	wantError(t, with(swapped{factor: 1, more: []tensor.Spec{{Name: "odds", DType: tensor.Float32, Shape: []int{-1}}}}), fault.Internal, "another signature")
 	o := testOptions(h.blobs, h.state)
 	o.Runtimes = nil
 	r, err := New(o)
@@ -160,6 +166,30 @@ func TestModelThatAnswersOtherwiseIsNeverReady(t *testing.T) {
 	}
 	_, err = r.Load(ctx, v.Ref())
 	wantError(t, err, fault.Invalid, `no runtime "linear"`)
+}
+
+func TestRuntimeThatLearnedToGiveMoreOnDemandStillLoads(t *testing.T) {
+	h := newHome(t)
+	ctx := context.Background()
+	f := modelOf(3)
+	f[ManifestFile] = "signature: {inputs: [{name: input, columns: [age]}]}\n"
+	v := h.mustCommit(t, "m", f, CommitOptions{Golden: goldenOf(7, 21)})
+	more := tensor.Spec{Name: "margin", DType: tensor.Float32, Shape: []int{-1}, OnDemand: true}
+	o := testOptions(h.blobs, h.state)
+	o.Runtimes[0].Runtime = swapped{factor: 1, more: []tensor.Spec{more}}
+	r, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live, err := r.Load(ctx, v.Ref())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := live.Manifest.Signature
+	want.Outputs = append(slices.Clip(want.Outputs), more)
+	if diff := cmp.Diff(want, live.Model.Signature()); diff != "" || len(live.Manifest.Signature.Outputs) != 2 || live.Model.Signature().Inputs[0].Columns[0] != "age" {
+		t.Errorf("the signature is another: %s", diff)
+	}
 }
 
 func TestModelWithoutGoldenRowsWarmsUp(t *testing.T) {

@@ -119,7 +119,7 @@ func (n named) Signature() tensor.Signature { return n.sig }
 // Unwrap returns the runtime's own model.
 func (n named) Unwrap() predict.Model { return n.Model }
 
-// withSignature gives m the signature sig, of which only labels and column names may differ from its own.
+// withSignature gives m the signature sig, of which only labels and column names, and the order of outputs, may differ from its own.
 func withSignature(m predict.Model, sig tensor.Signature) predict.Model {
 	if m.Signature().Equal(sig) {
 		return m
