@@ -273,7 +273,7 @@ type number struct {
 }
 
 // MarshalJSON implements json.Marshaler.
-func (n number) MarshalJSON() ([]byte, error) {
+func (n number) MarshalJSON() ([]byte, error) { //nolint:unparam // the error is of the interface
 	switch {
 	case math.IsNaN(n.v):
 		return []byte("null"), nil
