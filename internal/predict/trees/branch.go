@@ -38,8 +38,8 @@ const (
 	nanIsZero // nothing is missing: NaN counts as 0
 )
 
-// zeroBound is the largest number that LightGBM takes for zero.
-const zeroBound = 1e-35
+// zeroBound is the largest number that LightGBM takes for zero: 1e-35 as a float32, a little above that.
+const zeroBound = float64(float32(1e-35))
 
 // linear is a function of a row: constant + sum of factors times features.
 type linear[F number] struct {
@@ -134,7 +134,7 @@ func (f *forest[F]) split(b *branch[F]) (node[F], error) {
 	if feature >= f.columns {
 		f.columns, f.widest = feature+1, f.trees()
 	}
-	slot := f.slot(b.feature, b.missing)
+	slot := f.slot(b.feature, b.missing, b.split > F(-lowest(b.split)))
 	if b.set > 0 {
 		return node[F]{split: F(b.set - 1), slot: slot | categorical}, nil
 	}
@@ -153,9 +153,10 @@ func lowest[F number](v F) float64 {
 	return -math.MaxFloat64
 }
 
-// slot returns the slot of a feature for nodes that take the same for missing, and makes it when it is met first.
-func (f *forest[F]) slot(feature int32, m missing) uint32 {
-	key := uint64(feature)<<8 | uint64(m)
+// slot returns the slot of a feature for nodes that take the same for missing, and makes it when it is met first. Below an infinite split
+// is every number, and an infinity in the row too: its slot holds no infinity but that of a missing value.
+func (f *forest[F]) slot(feature int32, m missing, infinite bool) uint32 {
+	key := uint64(feature)<<8 | uint64(m)<<1 | uint64(bit(infinite))
 	slot, known := f.planting.slots[key]
 	if !known {
 		slot = uint32(len(f.fills) + 1)
@@ -163,7 +164,7 @@ func (f *forest[F]) slot(feature int32, m missing) uint32 {
 			f.planting.slots = map[uint64]uint32{}
 		}
 		f.planting.slots[key] = slot
-		fill := fill[F]{feature: feature, zero: -1}
+		fill := fill[F]{feature: feature, bound: -1, top: F(math.Inf(1))}
 		switch m {
 		case nanRight, zeroRight:
 			fill.absent = F(math.Inf(1))
@@ -171,8 +172,14 @@ func (f *forest[F]) slot(feature int32, m missing) uint32 {
 			fill.absent = F(math.Inf(-1))
 		case nanIsZero:
 		}
+		if f.nearZero || m == zeroLeft || m == zeroRight {
+			fill.bound = F(zeroBound)
+		}
 		if m == zeroLeft || m == zeroRight {
-			fill.zero = zeroBound
+			fill.zero = fill.absent
+		}
+		if infinite {
+			fill.top = -F(lowest(fill.top))
 		}
 		f.fills = append(f.fills, fill)
 	}

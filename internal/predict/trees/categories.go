@@ -35,7 +35,10 @@ type sets struct {
 // add keeps a set of categories, each from 0 below maxCategory, and returns its number.
 func (s *sets) add(chosen []int32, o setOptions) int {
 	chosen = slices.Compact(slices.Sorted(slices.Values(chosen)))
-	bits := int(chosen[len(chosen)-1])/32 + 1
+	bits := 0
+	if len(chosen) > 0 {
+		bits = int(chosen[len(chosen)-1])/32 + 1
+	}
 	c := set{start: uint32(len(s.words)), limit: uint32(bits) * 32, setOptions: o}
 	if bits <= 8 || bits <= 2*len(chosen) {
 		s.words = append(s.words, make([]uint32, bits)...)

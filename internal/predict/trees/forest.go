@@ -43,6 +43,7 @@ type forest[F number] struct {
 	linears []linear[F]
 	fills   []fill[F] // of each slot but the first
 
+	nearZero bool // numbers within zeroBound of 0 are 0
 	features int
 	base     []F  // the base score of each output
 	baseLast bool // the base score is added after the trees, not before: sums depend on it

@@ -47,8 +47,8 @@ func identity(v float32) float32 { return v }
 
 func keep([]float32) {}
 
-func each(f func(float32) float32) func([]float32) {
-	return func(row []float32) {
+func each[F number](f func(F) F) func([]F) {
+	return func(row []F) {
 		for i, v := range row {
 			row[i] = f(v)
 		}

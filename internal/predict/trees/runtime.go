@@ -46,6 +46,7 @@ type format struct {
 func formats() []format {
 	return []format{
 		{"XGBoost", isXGBoost, openXGBoost},
+		{"LightGBM", isLightGBM, openLightGBM},
 	}
 }
 

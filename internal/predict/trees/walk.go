@@ -11,8 +11,10 @@ const stretch = 6
 // fill says how a slot of a row's image is filled.
 type fill[F number] struct {
 	feature int32
-	zero    F // numbers no farther from 0 are missing; -1: none is
-	absent  F // what stands for a missing value
+	absent  F // what stands for NaN
+	bound   F // numbers no farther from 0 than that are zeroes; -1: none is
+	zero    F // what stands for them
+	top     F // what stands for a number above it
 }
 
 // imageLen is the length of a row's image: a slot for each feature and each way in which splits on it treat missing values, behind the
@@ -37,8 +39,15 @@ func (f *forest[F]) image(img []F, stride int, row []F) {
 	for i := range f.fills {
 		fill := &f.fills[i]
 		v := row[fill.feature]
-		if v != v || max(v, -v) <= fill.zero {
-			v = fill.absent
+		if !(v <= fill.top && (v > fill.bound || v < -fill.bound)) {
+			switch {
+			case v != v:
+				v = fill.absent
+			case v > fill.top:
+				v = fill.top
+			default:
+				v = fill.zero
+			}
 		}
 		img[at] = v
 		at += stride
@@ -196,13 +205,17 @@ func (f *forest[F]) addLeaf(t int, leaf uint32, row, out []F) {
 	}
 }
 
-// of returns the function's value, or otherwise where a feature of it is missing.
+// of returns the function's value, or otherwise where a feature of it is missing. Functions are LightGBM's, to which what is nearly zero
+// is zero.
 func (l *linear[F]) of(row []F, otherwise F) F {
 	sum := l.constant
 	for i, feature := range l.features {
 		v := row[feature]
 		if v != v {
 			return otherwise
+		}
+		if float64(v) <= zeroBound && float64(v) >= -zeroBound {
+			continue
 		}
 		product := F(l.factors[i] * v) //nolint:unconvert // it rounds: the library does not fuse the operations
 		sum += product
