@@ -15,7 +15,6 @@ import (
 	"testing"
 
 	"github.com/serin-ml/serin/internal/predict"
-	"github.com/serin-ml/serin/internal/predict/trees"
 	"github.com/serin-ml/serin/internal/tensor"
 	"github.com/serin-ml/serin/internal/testenv"
 )
@@ -280,14 +279,4 @@ func TestRealModelsAnswerAsLightGBMReadsThem(t *testing.T) {
 			t.Logf("%s: %-13s %6d numbers, %.2f%% equal to the bit, worst relative error %.3g", m.Models[i].Name, output, s.values, s.share(), s.worst)
 		}
 	}
-}
-
-// lgbOpen opens a file of the shared data.
-func lgbOpen(t *testing.T, name string) predict.Model {
-	t.Helper()
-	m, err := trees.Runtime{}.Open(t.Context(), file(testenv.Data(t, "trees", name)), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
 }
