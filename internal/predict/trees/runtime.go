@@ -1,11 +1,12 @@
 // Package trees is Serin's own engine for ensembles of decision trees. It reads the files of the libraries that train them and gives
 // the numbers that those libraries give.
 //
-//	file ─► source (json, ubjson) ─► xgboost.go (schema) ─► build.go (checks, lays flat) ─► forest ─► model
+//	file ─► source (json, ubjson) ─► xgboost.go (schema) ─► build.go (checks) ─► branch.go (lays flat) ─► forest ─► model
+//	     └► xgboost_binary.go ──────────────────────────────┘
 //
-// XGBoost: JSON and UBJSON from 1.0 to 3.2 (3.3 and 3.4 by their source), boosters gbtree and dart. The forest knows no file format; it computes in
-// the arithmetic and the order of the library (float32, tree by tree, from the base score on), so that results are the same to the bit
-// but for the last one of exp and log.
+// XGBoost: JSON and UBJSON from 1.0 to 3.2 (3.3 and 3.4 by their source), the old binary format from 0.72 to 3.0, boosters gbtree, dart and
+// gblinear, leaves that are vectors. The forest knows no file format; it computes in the arithmetic and the order of the library (float32,
+// tree by tree, from the base score on), so that results are the same to the bit but for the last one of exp and log.
 package trees
 
 import (
@@ -33,7 +34,7 @@ var _ predict.Describer = Runtime{}
 
 // Formats implements predict.Describer.
 func (Runtime) Formats() string {
-	return "XGBoost's JSON and UBJSON; any other XGBoost file becomes one in Python: xgboost.Booster(model_file='FILE').save_model('model.ubj')"
+	return "XGBoost's JSON, UBJSON and old binary files; a pickle becomes one in Python: MODEL.save_model('model.ubj')"
 }
 
 // format is one of the formats that the runtime opens.
@@ -115,7 +116,7 @@ func candidates(a predict.Artefact) (found []candidate, err error) {
 
 var errFound = errors.New("found")
 
-// isXGBoost tells whether data is an object, in either syntax, that has a learner. It reads no further than there.
+// isXGBoost tells whether data is in the old binary format, or an object, in either syntax, that has a learner. It reads no further than there.
 func isXGBoost(data []byte) bool {
 	if _, is := isBinary(data); is || isBase64(data) {
 		return true

@@ -166,7 +166,7 @@ func (x *xgboost) learner(p []byte) {
 		x.version = []int32{int32(major), intAt(p, 24), 0}
 	}
 	x.baseIsMargin = len(x.version) == 0
-	x.targets = max(int64(intAt(p, 28)), 1)
+	x.targets = max(int64(uintAt(p, 28)), 1)
 }
 
 // binaryForest reads the trees, which output each adds to, and with dropout their weights.

@@ -291,7 +291,7 @@ func TestBinaryFilesAreKnownByTheirContent(t *testing.T) {
 		"no objective":     {[]byte(strings.Replace(string(good), "reg:squarederror", "reg:squarederr\x01r", 1)), false},
 		"cut in the names": {good[:binaryLearner+20], false},
 	} {
-		if got := (Runtime{}).Detect(predicttest.Files{"model": tt.data}); got != tt.want {
+		if got := isXGBoost(tt.data); got != tt.want {
 			t.Errorf("%s: %v, want %v", name, got, tt.want)
 		}
 	}
