@@ -64,6 +64,35 @@ func TestLeavesMayBeVectors(t *testing.T) {
 	}
 }
 
+// TestVectorsAreExplainedLikeTreesOfTheirOwn holds contributions against those of the same trees once for each output: 3.2, which writes
+// what they need, does not explain vectors yet.
+func TestVectorsAreExplainedLikeTreesOfTheirOwn(t *testing.T) {
+	rows := []float32{0, 0, 0, 3, 2, 0, nan, nan}
+	apart := handmade{base: "5E-1", features: 2, classes: 2, groups: []int32{0, 1, 0, 1}, trees: []*sprout{
+		below(0, 1, goesLeft, below(1, 2, goesRight, leaf(2), leaf(4)), leaf(1)),
+		below(0, 1, goesLeft, below(1, 2, goesRight, leaf(-2), leaf(8)), leaf(-1)),
+		leaf(0.25), leaf(0.125),
+	}}
+	file, twin := vecDoc(true, nil), apart.doc()
+	put(file, atTree+"sum_hessian", []float32{10, 6, 4, 1, 5})
+	put(twin, atTree+"sum_hessian", []float32{10, 6, 4, 1, 5})
+	put(twin, atModel+"trees/1/sum_hessian", []float32{10, 6, 4, 1, 5})
+	_, contributions := linAsk(t, mustOpen(t, appendJSON(nil, file), nil), rows...)
+	if _, want := linAsk(t, mustOpen(t, appendJSON(nil, twin), nil), rows...); !slices.Equal(contributions, want) {
+		t.Errorf("%v, want %v", contributions, want)
+	}
+}
+
+func TestVectorsWithoutCoversAreNotExplained(t *testing.T) { // as 2.0 to 3.1 wrote them
+	file := vecDoc(false, nil)
+	put(file, atTree+"sum_hessian", drop{})
+	for _, o := range mustOpen(t, appendJSON(nil, file), nil).Signature().Outputs {
+		if o.Name == contributionsName {
+			t.Error("it offers contributions")
+		}
+	}
+}
+
 func TestDropoutWeighsVectors(t *testing.T) {
 	m := mustOpen(t, appendJSON(nil, vecDoc(true, []float32{0.5, 2})), nil)
 	got, _ := answersTo(t, m, []float32{0, 0, 2, 0})
