@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the Python virtual environment .venv/NAME from scripts/venv/NAME.txt, once: again only when that file changes.
+# Makes the Python virtual environment .venv/NAME from scripts/venv/NAME.txt, once: again only when that file changes. Where there is a
+# scripts/venv/NAME.system, its lines are the system's libraries that the packages load, each with the Debian package that has it.
 # usage: scripts/venv.sh NAME...
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,6 +15,22 @@ for name in "$@"; do
       if [ "${CI:-}" = true ]; then exit 1; fi
       continue
     fi
+  fi
+  missing=''
+  if [ -f "scripts/venv/$name.system" ]; then
+    while read -r library package; do
+      if python3 -c "import ctypes; ctypes.CDLL('$library')" 2>/dev/null; then continue; fi
+      if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get update -qq && apt-get install -y -qq "$package" >/dev/null
+      else
+        missing="$missing $package"
+      fi
+    done <"scripts/venv/$name.system"
+  fi
+  if [ -n "$missing" ]; then
+    echo "SKIP venv $name: a library of the system is absent (apt-get install$missing)"
+    if [ "${CI:-}" = true ]; then exit 1; fi
+    continue
   fi
   rm -rf "$dir"
   if ! python3 -m venv "$dir"; then # Debian splits venv from python3

@@ -2,6 +2,7 @@ package trees
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 
 	"github.com/serin-ml/serin/internal/fault"
@@ -22,6 +23,9 @@ type lightgbm struct {
 	// transformed, since 2.2 their mean is. The formats are the same; 2.2 is the first to write the parameter refit_decay_rate.
 	predicts bool
 }
+
+// notGiven stands for a number that the file does not hold.
+const notGiven = math.MinInt64
 
 // isLightGBM tells whether data is a model in LightGBM's text, or the JSON of dump_model.
 func isLightGBM(data []byte) bool {

@@ -35,7 +35,7 @@ type lightgbmNode struct {
 
 // readLightGBMJSON reads a file: what it says, and its trees laid flat. It goes over the file twice, as the trees may come first.
 func readLightGBMJSON(data []byte) (*lightgbm, *forest[float64], error) {
-	r := lightgbmJSON{Scanner: jsonscan.New(data).AllowNonFinite(), l: &lightgbm{features: unsaid, classes: unsaid}}
+	r := lightgbmJSON{Scanner: jsonscan.New(data).AllowNonFinite(), l: &lightgbm{features: notGiven, classes: notGiven}}
 	trees := false
 	for r.Object(); r.Next(); {
 		switch string(r.Key()) {
@@ -66,9 +66,9 @@ func readLightGBMJSON(data []byte) (*lightgbm, *forest[float64], error) {
 		return nil, nil, r.Err()
 	}
 	switch {
-	case r.l.classes == unsaid:
+	case r.l.classes == notGiven:
 		return nil, nil, fault.Invalidf("the file has no num_class")
-	case r.l.features == unsaid:
+	case r.l.features == notGiven:
 		return nil, nil, fault.Invalidf("the file has no max_feature_idx")
 	case !trees:
 		return nil, nil, fault.Invalidf("the file has no tree_info")

@@ -49,7 +49,7 @@ type lightgbmText struct {
 
 // readLightGBMText reads a file: what it says, and its trees laid flat.
 func readLightGBMText(data []byte) (*lightgbm, *forest[float64], error) {
-	r := lightgbmText{data: data, l: &lightgbm{features: unsaid, classes: unsaid}, sizes: unsaid}
+	r := lightgbmText{data: data, l: &lightgbm{features: notGiven, classes: notGiven}, sizes: unsaid}
 	if err := r.read(); err != nil {
 		if r.line > 0 {
 			return nil, nil, fault.New(fault.KindOf(err), "line %d: %w", r.line, err)
@@ -132,9 +132,9 @@ func (r *lightgbmText) header() ([]byte, error) {
 // headerIsWhole refuses a header without what LightGBM refuses it without.
 func (r *lightgbmText) headerIsWhole() error {
 	switch {
-	case r.l.classes == unsaid:
+	case r.l.classes == notGiven:
 		return fault.Invalidf("the header has no num_class")
-	case r.l.features == unsaid:
+	case r.l.features == notGiven:
 		return fault.Invalidf("the header has no max_feature_idx")
 	case r.l.featureNames == nil:
 		return fault.Invalidf("the header has no feature_names")
@@ -181,7 +181,7 @@ func (r *lightgbmText) trees(line []byte) ([]byte, error) {
 func (r *lightgbmText) readTree() error {
 	t := &r.tree
 	t.reset()
-	t.categorical = unsaid
+	t.categorical = notGiven
 	for {
 		line, ok := r.next()
 		if !ok || !r.whole {
@@ -198,7 +198,7 @@ func (r *lightgbmText) readTree() error {
 			return fault.Invalidf("%s: %w", key, err)
 		}
 	}
-	if t.categorical == unsaid {
+	if t.categorical == notGiven {
 		return fault.Invalidf("it has no num_cat, as LightGBM wrote it before 2.0.5").
 			WithHint("such files are read by no LightGBM since 2017; train again with a newer one")
 	}
