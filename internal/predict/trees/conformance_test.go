@@ -237,7 +237,7 @@ func TestTreesAreARuntime(t *testing.T) {
 			}},
 		},
 		Foreign: map[string]predicttest.Files{
-			"LightGBM":                {"model.txt": []byte("tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\n")},
+			"a text about a tree":     {"model.txt": []byte("tree\nhouse\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\n")},
 			"a binary XGBoost":        {"model.json": []byte("binf\x00\x00\x00?\x04\x00\x00\x00\n\x00\x00\x00")},
 			"learner somewhere below": {"model.json": []byte(`{"model": {"learner": {"gradient_booster": {}}}}`)},
 			"UBJSON of something":     {"model.ubj": appendUBJSON(nil, doc{"weights": []float32{1, 2}, "name": "linear"}, typedArrays)},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/predict"
+	"github.com/serin-ml/serin/internal/predict/predicttest"
 )
 
 // lgbJSONDump is a handmade dump with splits of every kind and a linear leaf.
@@ -121,12 +122,27 @@ func lgbOpens(t *testing.T, data []byte, what string) int {
 		if err := useIt(m); err != nil {
 			t.Errorf("%s: it opens, but: %v", what, err)
 		}
+		if in := m.Signature().Inputs[0]; in.Shape[1] <= 1<<6 {
+			for _, output := range m.Signature().Outputs {
+				lgbAnswer(t, m, output.Name, make([]float64, in.Shape[1])...)
+			}
+		}
 		return 1
 	}
 	if fault.KindOf(err) != fault.Invalid {
 		t.Errorf("%s: the error is %v, want invalid: %v", what, fault.KindOf(err), err)
 	}
 	return 0
+}
+
+func TestLightGBMFilesPassTheSuite(t *testing.T) {
+	var models []predicttest.Model
+	for name, text := range lgbSmallModels() {
+		models = append(models, predicttest.Model{Name: name, Files: predicttest.Files{"model": []byte(text)}})
+	}
+	linear := lgbFile{trees: []lgbTree{lgbLinear, lgbStump}}
+	models = append(models, predicttest.Model{Name: "linear", Files: predicttest.Files{"m": []byte(linear.text())}, Options: predict.Options{"iterations": "1"}})
+	predicttest.Run(t, predicttest.Options{Runtime: Runtime{}, Models: models})
 }
 
 func FuzzLightGBM(f *testing.F) {
@@ -144,6 +160,7 @@ func TestBadLightGBMFilesAreRefusedWithTheReason(t *testing.T) {
 	header := func(text string) string { return lgbFile{header: text, trees: []lgbTree{lgbStump}}.text() }
 	tail := func(text string) string { return lgbFile{trees: []lgbTree{lgbStump}, tail: text}.text() }
 	good := lgbFile{trees: []lgbTree{lgbStump, lgbGrove}}.text()
+	before, _, _ := strings.Cut(good, "Tree=1")
 	replaced := func(old, by string) string { return strings.Replace(good, old, by, 1) }
 	dump := func(old, by string) string { return strings.Replace(lgbJSONDump, old, by, 1) }
 	tests := []struct {
@@ -227,7 +244,7 @@ func TestBadLightGBMFilesAreRefusedWithTheReason(t *testing.T) {
 		{"classes that are text", replaced("num_class=1", "num_class=one"), []string{"line 3", "num_class", `"one"`}},
 		{"a line without a key", header("what is this\n"), []string{"line 7", "what is this"}},
 		{"another number of sizes", replaced("tree_sizes=", "tree_sizes=1 "), []string{"tree_sizes lists 3 trees", "there are 2"}},
-		{"a tree too few", good[:strings.Index(good, "Tree=1")] + lgbTail, []string{"tree_sizes lists 2 trees", "there are 1"}},
+		{"a tree too few", before + lgbTail, []string{"tree_sizes lists 2 trees", "there are 1"}},
 		{"a tree twice", replaced("Tree=1", "Tree=0"), []string{"tree 0 follows on tree 0"}},
 		{"a tree left out", replaced("Tree=1", "Tree=2"), []string{"tree 2 follows on tree 0"}},
 		{"a tree without a number", replaced("Tree=1", "Tree="), []string{"Tree"}},

@@ -20,17 +20,17 @@ type lightgbmJSON struct {
 
 // lightgbmNode is a node while its fields are read; they may come in any order.
 type lightgbmNode struct {
-	branch[float64]
-	threshold   float64
-	left, set   bool // what is missing goes left; the split is by categories
-	missing     int32
-	hasLeaf     bool
-	hasSplit    bool
-	hasChildren int
-	features    []int32
-	factors     []float64
-	constant    float64
-	linear      bool
+	branch    branch[float64]
+	threshold float64
+	equal     bool // the split is by categories
+	left      bool // what is missing goes left
+	missing   int32
+	hasLeaf   bool
+	hasSplit  bool
+	hasLinear bool
+	constant  float64
+	features  []int32
+	factors   []float64
 }
 
 // readLightGBMJSON reads a file: what it says, and its trees laid flat. It goes over the file twice, as the trees may come first.
@@ -125,13 +125,13 @@ func (r *lightgbmJSON) node() int32 {
 	for r.Object(); r.Next(); {
 		switch key := r.Key(); string(key) {
 		case "leaf_index":
-			n.id = r.int32()
+			n.branch.id = r.int32()
 		case "leaf_value":
-			n.value, n.hasLeaf = r.Float64(), true
+			n.branch.value, n.hasLeaf = r.Float64(), true
 		case "leaf_count", "internal_count":
-			n.cover = float64(r.Int64())
+			n.branch.cover = float64(r.Int64())
 		case "split_feature":
-			n.feature, n.hasSplit = r.int32(), true
+			n.branch.feature, n.hasSplit = r.int32(), true
 		case "threshold":
 			if r.Peek() == jsonscan.String {
 				n.branch.set = r.categories(r.Bytes())
@@ -139,7 +139,7 @@ func (r *lightgbmJSON) node() int32 {
 				n.threshold = r.threshold()
 			}
 		case "decision_type":
-			n.set = r.oneOf("==", "<=") == 0
+			n.equal = r.oneOf("==", "<=") == 0
 		case "default_left":
 			n.left = r.Bool()
 		case "missing_type":
@@ -149,7 +149,7 @@ func (r *lightgbmJSON) node() int32 {
 		case "right_child":
 			n.branch.right = r.node()
 		case "leaf_const":
-			n.constant, n.linear = r.Float64(), true
+			n.constant, n.hasLinear = r.Float64(), true
 		case "leaf_features":
 			for r.Array(); r.Next(); {
 				n.features = append(n.features, r.int32())
@@ -178,11 +178,11 @@ func (p *lightgbmPlanter) finish(n *lightgbmNode) (err error) {
 	switch {
 	case n.hasLeaf == split || n.hasSplit != split || !split && (b.left != none || b.right != none):
 		return fault.Invalidf("a node is neither a leaf with a leaf_value nor a split with split_feature, left_child and right_child")
-	case split && n.set != (b.set != 0):
+	case split && n.equal != (b.set != 0):
 		return fault.Invalidf("a split's threshold does not go with its decision_type")
 	case !split && len(n.features) != len(n.factors):
 		return fault.Invalidf("a leaf has %d leaf_features and %d leaf_coeff", len(n.features), len(n.factors))
-	case !split && n.linear:
+	case !split && n.hasLinear:
 		return p.function(b, n.constant, n.features, n.factors)
 	case !split:
 		return nil

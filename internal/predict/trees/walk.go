@@ -39,15 +39,13 @@ func (f *forest[F]) image(img []F, stride int, row []F) {
 	for i := range f.fills {
 		fill := &f.fills[i]
 		v := row[fill.feature]
-		if !(v <= fill.top && (v > fill.bound || v < -fill.bound)) {
-			switch {
-			case v != v:
-				v = fill.absent
-			case v > fill.top:
-				v = fill.top
-			default:
-				v = fill.zero
-			}
+		switch {
+		case v > fill.top:
+			v = fill.top
+		case v <= fill.bound && v >= -fill.bound:
+			v = fill.zero
+		case v != v:
+			v = fill.absent
 		}
 		img[at] = v
 		at += stride

@@ -284,7 +284,7 @@ func TestBinaryFilesAreKnownByTheirContent(t *testing.T) {
 		"a model": {good, true}, "one that begins like UBJSON": {brace, true}, "base64": {[]byte("bs64\tAAAA"), true},
 		"Spark's": {append([]byte{0, 0, 0, 3}, good...), true}, "a single class": {append([]byte{0, 0, 0, 1}, good...), false},
 		"empty": {nil, false}, "zeros": {make([]byte, 4096), false}, "its magic": {[]byte("binf"), false},
-		"LightGBM":         {[]byte("tree\nversion=v4\nnum_class=1\n" + strings.Repeat("gbtree ", 100)), false},
+		"another text":     {[]byte("trees\nversion=v4\nnum_class=1\n" + strings.Repeat("gbtree ", 100)), false},
 		"JSON":             {[]byte(`{"a": "` + strings.Repeat("gbtree", 100) + `"}`), false},
 		"another booster":  {[]byte(strings.Replace(string(good), "gbtree", "gbwood", 1)), false},
 		"another length":   {[]byte(strings.Replace(string(good), "\x06\x00\x00\x00\x00\x00\x00\x00gbtree", "\x07\x00\x00\x00\x00\x00\x00\x00gbtree", 1)), false},
