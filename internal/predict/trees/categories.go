@@ -56,6 +56,13 @@ func (s *sets) add(chosen []int32, o setOptions) int {
 	return len(s.sets) - 1
 }
 
+// addBits keeps a set that is given as bits, a category being bit c%32 of word c/32, and returns its number.
+func (s *sets) addBits(words []uint32, o setOptions) int {
+	s.sets = append(s.sets, set{start: uint32(len(s.words)), count: uint32(len(words)), limit: uint32(len(words)) * 32, setOptions: o})
+	s.words = append(s.words, words...)
+	return len(s.sets) - 1
+}
+
 // outsideByDefault makes every split send unknown categories where it sends missing values.
 func (s *sets) outsideByDefault() {
 	for i := range s.sets {

@@ -12,7 +12,7 @@ import (
 
 // lightgbm is what a LightGBM file says besides its trees.
 type lightgbm struct {
-	version      string // of the format: v2, v3, v4; absent before 2.1
+	version      string // of the format: v2, v3, v4; the oldest files have none
 	objective    string // its name and its parameters, as in "binary sigmoid:1"; "" where the loss was the user's own
 	classes      int64
 	perRound     int64 // trees in a round, one for each output
@@ -36,24 +36,24 @@ func isLightGBM(data []byte) bool {
 	return isLightGBMJSON(data)
 }
 
-// openLightGBM reads a model as LightGBM's save_model or dump_model wrote it.
+// openLightGBM reads a model as LightGBM's save_model or dump_model wrote it, of any version since 2.0.5.
 //
-// The option iterations is a number of the first rounds, or auto or all (every round) or best, which no file has: where training
-// stopped early, save_model writes the rounds up to the best one only. A random forest that answers with fewer rounds divides by
-// those. LightGBM itself takes a number that is too large for all; here it is Invalid.
+// The option iterations is auto or all (every round), or a number of the first rounds, or best, which no file has: where training
+// stopped early, save_model writes the rounds up to the best one only. LightGBM itself takes too large a number for all; here it is
+// Invalid.
 //
-// What the library makes of a row, and so the model here: a value is missing at a split as the split says (NaN, or zero and NaN, or
-// nothing: then NaN counts as 0); a number within 1e-35 (as float32) of 0 is 0, as in the library's dense rows (in its sparse ones such
-// a number, if stored, stays what it is); infinities are values like others; a
-// category is cut to a whole number as a C cast does, so that -0.5 is category 0, and NaN, what is negative and what the split has not
-// seen goes right. An entry absent from a sparse row is 0. The margin is the sum of the trees, in a random forest too, where the
-// prediction is of their mean.
+// A row is what the library makes of a dense one. A number within 1e-35 (as float32) of 0 is 0; in the library's sparse rows one that is
+// stored stays what it is. An entry absent from a sparse row is 0. Infinities are values like others. Each split says which values are
+// missing there: NaN, or NaN and 0, or none, and then NaN counts as 0. A category is cut to a whole number as a C cast does, so that -0.5
+// is category 0; what is NaN or negative, or unknown to the split, goes right.
 //
-// Linear trees: a leaf's function answers, or its constant value where one of the function's features is NaN. LightGBM refuses to
-// explain such models (it ignores the functions where the file has lost its parameters section, and then the contributions do not add
-// up to the margin), and so contributions are Invalid here.
+// The margin is the sum of the trees, in a random forest too, where the prediction is of their mean over the rounds that answer.
 //
-// A file's pandas_categorical, which says how pandas' categories were numbered, is not applied: rows hold the numbers.
+// A linear tree's leaf is a function of the row, or a constant where one of the function's features is NaN. LightGBM refuses to explain
+// such models (where the file has lost its section of parameters it explains the constants, which do not add up to the margin), so
+// they have no output contributions here, unless all functions are of no feature.
+//
+// pandas_categorical, which says how pandas' categories were numbered, is not applied: rows hold the numbers.
 func openLightGBM(data []byte, iterations string) (predict.Model, error) {
 	read := readLightGBMText
 	if !bytes.HasPrefix(data, []byte("tree")) {
@@ -78,7 +78,7 @@ func openLightGBM(data []byte, iterations string) (predict.Model, error) {
 // check holds what the file says against itself, before its trees are read.
 func (l *lightgbm) check(size int) error {
 	if l.perRound == 0 {
-		l.perRound = l.classes // until 2.0.4
+		l.perRound = l.classes // the oldest files do not say
 	}
 	switch {
 	case l.classes < 1 || l.classes > maxOutputs || l.classes > int64(size):

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -269,6 +270,7 @@ func TestBadLightGBMFilesAreRefusedWithTheReason(t *testing.T) {
 
 		{"JSON: no classes", dump(`"num_class":1,`, ""), []string{"no num_class"}},
 		{"JSON: no features", dump(`"max_feature_idx":2,`, ""), []string{"no max_feature_idx"}},
+		{"JSON: trees twice", dump(`"tree_info":`, `"tree_info":[],"tree_info":`), []string{"tree_info", "twice"}},
 		{"JSON: a tree without a structure", dump(`"tree_structure":{"leaf_value"`, `"x":{"leaf_value"`), []string{"tree 1", "tree_structure"}},
 		{"JSON: a node that is nothing", dump(`{"leaf_value":0.125,"leaf_count":6}`, `{}`), []string{"tree 1", "neither"}},
 		{"JSON: a split without a child", dump(`"left_child":{"leaf_index":0,"leaf_value":-0.5,"leaf_weight":3,"leaf_count":3},`, ""), []string{"tree 0", "neither"}},
@@ -318,6 +320,27 @@ func TestWhatIsNoLightGBMFileIsNotTakenForOne(t *testing.T) {
 	for _, text := range []string{"tree\nversion=v2\n", "tree\r\nversion=v4\r\n", "tree\nnum_class=1\n", ` {"name": "tree", "tree_info": `} {
 		if !isLightGBM([]byte(text)) {
 			t.Errorf("%q is not taken for a LightGBM file", text)
+		}
+	}
+}
+
+func TestLightGBMFilesTakeRoomInProportion(t *testing.T) {
+	wide := lgbStump.with("num_cat", "1").with("threshold", "0").with("decision_type", "1") +
+		lgbTree("cat_boundaries=0 200000\ncat_threshold="+strings.Repeat("4294967295 ", 200_000)+"\n")
+	names := strings.Repeat("a ", 1<<20)
+	for name, text := range map[string]string{
+		"a wide set":                 lgbFile{trees: []lgbTree{wide}}.text(),
+		"sparse words":               strings.ReplaceAll(lgbFile{trees: []lgbTree{wide}}.text(), "4294967295", "1"),
+		"one-leaf trees":             lgbFile{trees: slices.Repeat([]lgbTree{"num_leaves=1\nnum_cat=0\nleaf_value=1\n"}, 20_000)}.text(),
+		"names":                      strings.Replace(lgbFile{}.text(), "feature_names=", "feature_names="+names, 1),
+		"a dump of large categories": strings.Replace(lgbJSONDump, "1||3||40", "2147483647"+strings.Repeat("||2147483646", 20_000), 1),
+	} {
+		allocated, m, err := openCounting([]byte(text))
+		if limit := allowance([]byte(text)); allocated > limit {
+			t.Errorf("%s: %d bytes were allocated for a file of %d, want at most %d", name, allocated, len(text), limit)
+		}
+		if (name == "names") == (err == nil) {
+			t.Errorf("%s: %v, %v", name, m != nil, err)
 		}
 	}
 }

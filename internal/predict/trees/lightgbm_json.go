@@ -56,6 +56,9 @@ func readLightGBMJSON(data []byte) (*lightgbm, *forest[float64], error) {
 				r.l.featureNames = append(r.l.featureNames, r.String())
 			}
 		case "tree_info":
+			if trees {
+				r.Failf("tree_info is there twice")
+			}
 			trees = true
 			r.Skip()
 		default:

@@ -78,13 +78,16 @@ func (t *lightgbmTree) check() error {
 	return t.checkLinear()
 }
 
+// maxSetWords is how many words a set may have: beyond are no categories of 32 bits.
+const maxSetWords = 1 << 26
+
 func (t *lightgbmTree) checkSets() error {
 	if t.categorical < 0 || t.categorical == 0 && len(t.setStarts) != 0 || t.categorical > 0 && t.categorical != int64(len(t.setStarts)-1) {
 		return fault.Invalidf("cat_boundaries has %d numbers, but num_cat is %d", len(t.setStarts), t.categorical)
 	}
 	end := int32(0)
 	for i, start := range t.setStarts {
-		if start < end || i == 0 && start != 0 || int(start) > len(t.words) {
+		if start < end || start-end > maxSetWords || i == 0 && start != 0 || int(start) > len(t.words) {
 			return fault.Invalidf("cat_boundaries goes from %d to %d at %d, with %d numbers in cat_threshold", end, start, i, len(t.words))
 		}
 		end = start
@@ -119,8 +122,8 @@ func (t *lightgbmTree) checkLinear() error {
 type lightgbmPlanter struct {
 	f        *forest[float64]
 	perRound int
-	branches []branch[float64]
-	chosen   []int32
+	branches []branch[float64] // of one tree, filled again and again
+	chosen   []int32           // of one set of a dump
 }
 
 // add plants a tree of a text file.
@@ -140,12 +143,9 @@ func (p *lightgbmPlanter) plant() error { return p.f.plant(p.branches, p.f.trees
 
 // grow turns the arrays of the file into branches: the splits first, the leaves behind them.
 func (p *lightgbmPlanter) grow(t *lightgbmTree) error {
-	firstSet := int32(0)
+	firstSet := int32(len(p.f.sets.sets))
 	for i := range int(t.categorical) {
-		set := p.set(t.words[t.setStarts[i]:t.setStarts[i+1]])
-		if i == 0 {
-			firstSet = set
-		}
+		p.f.sets.addBits(t.words[t.setStarts[i]:t.setStarts[i+1]], setOptions{chosenLeft: true})
 	}
 	p.branches = p.branches[:0]
 	for i := range t.left {
@@ -220,19 +220,6 @@ func (p *lightgbmPlanter) column(feature int32) (int32, error) {
 		return 0, fault.Invalidf("it uses feature %d, but max_feature_idx is %d", feature, p.f.features-1)
 	}
 	return feature, nil
-}
-
-// set keeps a set of categories, given as bits, and returns its number.
-func (p *lightgbmPlanter) set(words []uint32) int32 {
-	p.chosen = p.chosen[:0]
-	for i, word := range words {
-		for bit := range 32 {
-			if word>>bit&1 != 0 {
-				p.chosen = append(p.chosen, int32(i*32+bit))
-			}
-		}
-	}
-	return int32(p.f.sets.add(p.chosen, setOptions{chosenLeft: true}))
 }
 
 // function gives a leaf its linear function. One without features is a constant, and not the leaf's value.
