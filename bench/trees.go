@@ -13,6 +13,11 @@ const (
 	allRowsRounds = 51
 	explainRounds = 5
 	loadRounds    = 15
+
+	// How far answers may be apart, as the project promises.
+	toleranceXGBoost      = 1e-6
+	toleranceLightGBM     = 1e-12
+	toleranceContribution = 1e-5 // of the row's largest
 )
 
 // rival is a library with a model, asked for the same rows.
@@ -55,7 +60,7 @@ func forests(ctx context.Context) error {
 	fmt.Printf("\n## Trees (XGBoost %s, LightGBM %s)\n\n", libxgboost.version, lightgbm.version)
 	fmt.Println("| what | Serin | rival | the rival's call | ratio | to reach |\n|---|---|---|---|---|---|")
 	const dense = "`XGBoosterPredictFromDense`"
-	if err := predictions(ctx, "XGBoost", x, libxgboost, terms{1e-6, dense, "≤ 0.30", dense, "≤ 0.70"}); err != nil {
+	if err := predictions(ctx, "XGBoost", x, libxgboost, terms{toleranceXGBoost, dense, "≤ 0.30", dense, "≤ 0.70"}); err != nil {
 		return err
 	}
 	if err := contributions(ctx, x, libxgboost); err != nil {
@@ -65,7 +70,7 @@ func forests(ctx context.Context) error {
 		return err
 	}
 	return predictions(ctx, "LightGBM", l, lightgbm,
-		terms{1e-12, "`LGBM_BoosterPredictForMatSingleRowFast`", "≤ 0.80", "`LGBM_BoosterPredictForMat`", "≤ 0.80"})
+		terms{toleranceLightGBM, "`LGBM_BoosterPredictForMatSingleRowFast`", "≤ 0.80", "`LGBM_BoosterPredictForMat`", "≤ 0.80"})
 }
 
 // terms are the terms of a duel over predictions.
@@ -77,18 +82,11 @@ type terms struct {
 
 // predictions measures one row at a time, and all rows in a call.
 func predictions[F number](ctx context.Context, library string, c *contestant[F], r rival[F], t terms) error {
-	ours, err := c.ask(ctx, &c.all)
+	answers, err := agreed(ctx, library, c, r, t.tolerance)
 	if err != nil {
 		return err
 	}
-	theirs, err := r.all()
-	if err != nil {
-		return err
-	}
-	if err := agree(library, ours, theirs, 1, t.tolerance); err != nil {
-		return err
-	}
-	if err := oneByOne(ctx, library, c, r, slices.Clone(theirs), t); err != nil { // the library gives the same memory again
+	if err := oneByOne(ctx, library, c, r, answers, t); err != nil {
 		return err
 	}
 	took, err := duel(library+", all rows", allRowsRounds,
@@ -99,6 +97,19 @@ func predictions[F number](ctx context.Context, library string, c *contestant[F]
 	}
 	row(fmt.Sprintf("%s, %d rows", library, len(c.each)), took[0], took[1], t.manyCall, t.manyGoal)
 	return nil
+}
+
+// agreed returns the rival's answers to all rows, once Serin's are the same.
+func agreed[F number](ctx context.Context, what string, c *contestant[F], r rival[F], tolerance float64) ([]F, error) {
+	ours, err := c.ask(ctx, &c.all)
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := r.all()
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(theirs), agree(what, ours, theirs, 1, tolerance) // a clone: the library will use that memory again
 }
 
 // oneByOne measures calls with one row, each call with another, in random order.
@@ -172,7 +183,7 @@ func contributions(ctx context.Context, c *contestant[float32], r *xgboost) erro
 	if err != nil {
 		return err
 	}
-	if err := agree("XGBoost, TreeSHAP", ours, theirs, features+1, 1e-5); err != nil {
+	if err := agree("XGBoost, TreeSHAP", ours, theirs, features+1, toleranceContribution); err != nil {
 		return err
 	}
 	took, err := duel("XGBoost, TreeSHAP", explainRounds,
@@ -199,15 +210,7 @@ func loads(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ours, err := c.ask(ctx, &c.all)
-	if err != nil {
-		return err
-	}
-	theirs, err := r.all()
-	if err != nil {
-		return err
-	}
-	if err := agree("XGBoost, load", ours, theirs, 1, 1e-6); err != nil {
+	if _, err := agreed(ctx, "XGBoost, load", c, r, toleranceXGBoost); err != nil {
 		return err
 	}
 	if err := r.close(); err != nil {
