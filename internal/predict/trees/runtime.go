@@ -34,7 +34,8 @@ var _ predict.Describer = Runtime{}
 
 // Formats implements predict.Describer.
 func (Runtime) Formats() string {
-	return "XGBoost's JSON, UBJSON and old binary files; a pickle becomes one in Python: MODEL.save_model('model.ubj')"
+	return "XGBoost's JSON, UBJSON and old binary files, LightGBM's text files and dumps, and MLflow's folders of both; " +
+		"a pickle becomes such a file in Python: MODEL.save_model('model.ubj'), or MODEL.booster_.save_model('model.txt')"
 }
 
 // format is one of the formats that the runtime opens.
