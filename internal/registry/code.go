@@ -104,10 +104,10 @@ func pickleDanger(head []byte, how string) *danger {
 		}
 	}
 	switch {
+	case has("lightgbm"): // before XGBoost: each of its models has a parameter xgboost_dart_mode
+		d.hint = convert("getattr(m, 'booster_', m).save_model('model.txt')")
 	case has("xgboost"):
 		d.hint = convert("getattr(m, 'get_booster', lambda: m)().save_model('model.ubj')")
-	case has("lightgbm"):
-		d.hint = convert("getattr(m, 'booster_', m).save_model('model.txt')")
 	case has("catboost"):
 		d.hint = convert("m.save_model('model.onnx', format='onnx')")
 	case has("torch"):

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -71,11 +70,16 @@ func TestMLflowFoldersAnswerAsMLflowDoes(t *testing.T) {
 		class     bool
 	}{
 		{"xgboost_xgb", 1e-6, false}, {"xgboost_json", 1e-6, false}, {"xgboost_ubj", 1e-6, false}, {"xgboost_wrapper", 0, true},
+		{"lightgbm", 1e-12, false},
 	} {
 		m := opened(t, mlflowFolder(t, dir, tt.name))
 		in := m.Signature().Inputs[0]
-		if !slices.Equal(in.Columns, want.Columns) {
-			t.Errorf("%s: the columns are %q", tt.name, in.Columns)
+		columns := strings.Join(want.Columns, ",")
+		if tt.name == "lightgbm" {
+			columns = strings.ReplaceAll(columns, " ", "_") // as LightGBM itself writes them
+		}
+		if got := strings.Join(in.Columns, ","); got != columns {
+			t.Errorf("%s: the columns are %s, want %s", tt.name, got, columns)
 		}
 		x := tensor.New(in.Name, []int{len(rows) / len(want.Columns), len(want.Columns)}, rows)
 		response, err := m.Predict(t.Context(), &tensor.Request{Inputs: []tensor.Tensor{x}})

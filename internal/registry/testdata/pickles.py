@@ -27,6 +27,11 @@ def fake(module, name):
     return made
 
 
+def with_parameters(made):
+    made.booster = "tree\nversion=v4\n[boosting: gbdt]\n[xgboost_dart_mode: 0]\n"
+    return made
+
+
 class Run:
     """What an attacker would send; nothing here loads it."""
 
@@ -36,7 +41,7 @@ class Run:
 
 models = {
     "xgboost": fake("xgboost.sklearn", "XGBClassifier"),
-    "lightgbm": fake("lightgbm.sklearn", "LGBMClassifier"),
+    "lightgbm": with_parameters(fake("lightgbm.sklearn", "LGBMClassifier")),
     "sklearn": fake("sklearn.ensemble._forest", "RandomForestClassifier"),
     "torch": fake("torch.nn.modules.linear", "Linear"),
     "joblib": fake("joblib.numpy_pickle", "NumpyArrayWrapper"),
