@@ -181,6 +181,7 @@ func (f *forest[F]) slot(feature int32, m missing, infinite bool) uint32 {
 		if infinite {
 			fill.top = -F(lowest(fill.top))
 		}
+		f.bounded = f.bounded || infinite || fill.bound >= 0
 		f.fills = append(f.fills, fill)
 	}
 	return slot

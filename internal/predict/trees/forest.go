@@ -44,6 +44,7 @@ type forest[F number] struct {
 	fills   []fill[F] // of each slot but the first
 
 	nearZero bool // numbers within zeroBound of 0 are 0
+	bounded  bool // some slots of a row's image look at more than whether the number is NaN
 	features int
 	base     []F  // the base score of each output
 	baseLast bool // the base score is added after the trees, not before: sums depend on it

@@ -40,12 +40,13 @@ func (f *forest[F]) image(img []F, stride int, row []F) {
 		fill := &f.fills[i]
 		v := row[fill.feature]
 		switch {
-		case v > fill.top:
-			v = fill.top
-		case v <= fill.bound && v >= -fill.bound:
-			v = fill.zero
 		case v != v:
 			v = fill.absent
+		case !f.bounded:
+		case max(v, -v) <= fill.bound:
+			v = fill.zero
+		case v > fill.top:
+			v = fill.top
 		}
 		img[at] = v
 		at += stride
