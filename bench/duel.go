@@ -6,43 +6,67 @@ import (
 	"os"
 	"runtime"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // side is one side of a duel.
 type side struct {
-	run   func(round int) error // what is timed
-	after func() error          // what is not; may be nil
+	run   func(turn int) error // what is timed
+	after func() error         // what is not; may be nil
 }
 
-// duel runs every side once a round, one after the other and each round another first, on one thread. It returns the median seconds
-// of each. A round before them, of which nothing is kept, warms up.
-func duel(what string, rounds int, sides ...side) ([]float64, error) {
+// duel runs every side turns times a round, one side after the other and each round another first, on one thread. It returns the median
+// seconds that a turn of each takes. Short turns are the fairer on a busy machine: few of them are interrupted. A round before the others,
+// of which nothing is kept, warms up.
+func duel(what string, rounds, turns int, sides ...side) ([]float64, error) {
 	fmt.Fprintf(os.Stderr, "bench: %s, %d rounds\n", what, rounds)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	seconds := make([][]float64, len(sides))
+	start, used := time.Now(), threadTime()
 	for round := range rounds + 1 {
 		for i := range sides {
 			at := (round + i) % len(sides)
-			begin := time.Now()
-			err := sides[at].run(round)
-			took := time.Since(begin).Seconds()
-			if err == nil && sides[at].after != nil {
-				err = sides[at].after()
-			}
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", what, err)
-			}
-			if round > 0 {
-				seconds[at] = append(seconds[at], took)
+			for turn := range turns {
+				took, err := sides[at].turn(round*turns + turn)
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", what, err)
+				}
+				if round > 0 {
+					seconds[at] = append(seconds[at], took)
+				}
 			}
 		}
+	}
+	if share := (threadTime() - used).Seconds() / time.Since(start).Seconds(); share < 0.9 {
+		fmt.Fprintf(os.Stderr, "bench: %s: the thread ran for %.0f %% of that time only; is the machine busy?\n", what, 100*share)
 	}
 	medians := make([]float64, len(sides))
 	for i := range sides {
 		medians[i] = median(seconds[i])
 	}
 	return medians, nil
+}
+
+// turn times one turn.
+func (s side) turn(number int) (seconds float64, err error) {
+	begin := time.Now()
+	err = s.run(number)
+	seconds = time.Since(begin).Seconds()
+	if err == nil && s.after != nil {
+		err = s.after()
+	}
+	return seconds, err
+}
+
+// threadTime is how long this thread has run on a processor, as far as the system tells.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
 }
 
 // allocations returns how many a call makes: of some tries the fewest, as the runtime itself may make one meanwhile.

@@ -2,8 +2,8 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -37,27 +37,28 @@ func TestAnswersThatDifferAreNoAgreement(t *testing.T) {
 func TestSidesTakeTurnsToBeFirst(t *testing.T) {
 	var order []string
 	named := func(name string) side {
-		return side{run: func(int) error { order = append(order, name); return nil }}
+		return side{run: func(turn int) error { order = append(order, fmt.Sprint(name, turn)); return nil }}
 	}
 	a := named("a")
-	a.after = func() error { order = append(order, "after a"); return nil }
-	took, err := duel("turns", 2, a, named("b"))
+	a.after = func() error { order = append(order, "after"); return nil }
+	took, err := duel("turns", 2, 2, a, named("b"))
 	if err != nil || len(took) != 2 {
 		t.Fatalf("%v, %v", took, err)
 	}
-	if want := []string{"a", "after a", "b", "b", "a", "after a", "a", "after a", "b"}; !slices.Equal(order, want) {
-		t.Errorf("order %q, want %q", order, want)
+	want := "a0 after a1 after b0 b1 b2 b3 a2 after a3 after a4 after a5 after b4 b5"
+	if got := strings.Join(order, " "); got != want {
+		t.Errorf("order %q, want %q", got, want)
 	}
 }
 
 func TestADuelEndsWithItsFirstError(t *testing.T) {
 	lost := errors.New("lost")
 	fails, runs := side{run: func(int) error { return lost }}, side{run: func(int) error { return nil }}
-	if _, err := duel("x", 3, runs, fails); !errors.Is(err, lost) {
+	if _, err := duel("x", 3, 1, runs, fails); !errors.Is(err, lost) {
 		t.Errorf("a run's error is %v", err)
 	}
 	runs.after = func() error { return lost }
-	if _, err := duel("x", 3, runs); !errors.Is(err, lost) {
+	if _, err := duel("x", 3, 1, runs); !errors.Is(err, lost) {
 		t.Errorf("an after's error is %v", err)
 	}
 }

@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	batch         = 200 // calls with one row that are timed together, each with another row
+	batch         = 20 // calls with one row that are timed together, each with another row
+	batches       = 10 // of a side, one after the other
 	oneRowRounds  = 101
 	allRowsRounds = 51
 	explainRounds = 5
@@ -89,7 +90,7 @@ func predictions[F number](ctx context.Context, library string, c *contestant[F]
 	if err := oneByOne(ctx, library, c, r, answers, t); err != nil {
 		return err
 	}
-	took, err := duel(library+", all rows", allRowsRounds,
+	took, err := duel(library+", all rows", allRowsRounds, 1,
 		side{run: func(int) error { _, err := c.Predict(ctx, &c.all); return err }},
 		side{run: func(int) error { _, err := r.all(); return err }})
 	if err != nil {
@@ -149,16 +150,16 @@ func oneByOne[F number](ctx context.Context, library string, c *contestant[F], r
 		if err := agree(library+", one row, "+w.name, got, want, 1, t.tolerance); err != nil {
 			return err
 		}
-		sides[i].run = func(round int) error {
+		sides[i].run = func(turn int) error {
 			for i := range batch {
-				if _, err := w.one(order[(round*batch+i)%len(order)]); err != nil {
+				if _, err := w.one(order[(turn*batch+i)%len(order)]); err != nil {
 					return err
 				}
 			}
 			return nil
 		}
 	}
-	took, err := duel(library+", one row", oneRowRounds, sides...)
+	took, err := duel(library+", one row", oneRowRounds, batches, sides...)
 	if err != nil {
 		return err
 	}
@@ -186,7 +187,7 @@ func contributions(ctx context.Context, c *contestant[float32], r *xgboost) erro
 	if err := agree("XGBoost, TreeSHAP", ours, theirs, features+1, toleranceContribution); err != nil {
 		return err
 	}
-	took, err := duel("XGBoost, TreeSHAP", explainRounds,
+	took, err := duel("XGBoost, TreeSHAP", explainRounds, 1,
 		side{run: func(int) error { _, err := c.Predict(ctx, &request); return err }},
 		side{run: func(int) error { _, err := r.contributions(); return err }})
 	if err != nil {
@@ -217,7 +218,7 @@ func loads(ctx context.Context) error {
 		return err
 	}
 	file := r.cString(path)
-	took, err := duel("XGBoost, load", loadRounds,
+	took, err := duel("XGBoost, load", loadRounds, 1,
 		side{run: func(int) error { _, err := open(ctx, path); return err }},
 		side{run: func(int) error { return r.open(file) }, after: r.close})
 	if err != nil {
