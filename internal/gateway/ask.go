@@ -142,9 +142,13 @@ func mayAnswer(s tensor.Signature, r *tensor.Request) error {
 		}
 	}
 	if cells > maxCells {
-		return fault.Invalidf("%d rows would be answered with %d numbers; at most %d are given at once: send fewer rows", rows, cells, maxCells)
+		return tooMany(rows, cells)
 	}
 	return nil
+}
+
+func tooMany(rows, cells int) error {
+	return fault.Invalidf("%d rows would be answered with %d numbers; at most %d are given at once: send fewer rows", rows, cells, maxCells)
 }
 
 // ask holds the model to what it promised: an answer before the deadline, with one tensor for each output asked for.
@@ -158,6 +162,13 @@ func ask(ctx context.Context, live *Live, request *tensor.Request) (*tensor.Resp
 	}
 	if want := len(live.Model.Signature().Wanted(request)); len(response.Outputs) != want {
 		return nil, fault.Internalf("the model gave %d outputs where %d were asked for", len(response.Outputs), want)
+	}
+	cells := 0
+	for i := range response.Outputs { // whose signature may leave their size open
+		cells += response.Outputs[i].Len()
+	}
+	if cells > maxCells {
+		return nil, tooMany(request.Inputs[0].Rows(), cells)
 	}
 	return response, nil
 }

@@ -1,12 +1,14 @@
 // Package trees is Serin's own engine for ensembles of decision trees. It reads the files of the libraries that train them and gives
 // the numbers that those libraries give.
 //
-//	file ─► source (json, ubjson) ─► xgboost.go (schema) ─► build.go (checks) ─► branch.go (lays flat) ─► forest ─► model
-//	     └► xgboost_binary.go ──────────────────────────────┘
+//	XGBoost   file ─► source (json, ubjson) ─► xgboost.go ─► build.go ─┐
+//	             └──► xgboost_binary.go ───────────────────────┘          ├─► branch.go (checks, lays flat) ─► forest ─► model
+//	LightGBM  file ─► lightgbm_text.go, lightgbm_json.go ─► lightgbm_trees.go ─┘
 //
-// XGBoost: JSON and UBJSON from 1.0 to 3.2 (3.3 and 3.4 by their source), the old binary format from 0.72 to 3.0, boosters gbtree, dart and
-// gblinear, leaves that are vectors. The forest knows no file format; it computes in the arithmetic and the order of the library (float32,
-// tree by tree, from the base score on), so that results are the same to the bit but for the last one of exp and log.
+// XGBoost: JSON and UBJSON from 1.0 to 3.2 (3.3 and 3.4 by their source), the old binary format from 0.72 to 3.0; boosters gbtree, dart and
+// gblinear, leaves that are vectors. LightGBM: text files and dumps from 2.0 to 4.7; gbdt, dart, random forests, linear trees. The forest
+// knows no file format; it computes in the arithmetic and the order of the library (XGBoost float32, LightGBM float64, tree by tree), so
+// that results are the same to the bit but for the last one of exp and log.
 package trees
 
 import (
@@ -19,11 +21,11 @@ import (
 	"github.com/serin-ml/serin/internal/predict"
 )
 
-// Runtime opens XGBoost models. Its options:
+// Runtime opens models of XGBoost and LightGBM, and MLflow's folders of both. Its options:
 //
 //	iterations   which boosting rounds answer: auto (the default), all, best, or a number N for the first N. auto is best where the
 //	             file says that the scikit-learn wrapper wrote it and has a best iteration, else all: what each interface's own
-//	             predict does.
+//	             predict does. LightGBM's files hold the best rounds alone; there auto is all.
 type Runtime struct{}
 
 var _ predict.Runtime = Runtime{}
