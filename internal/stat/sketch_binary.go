@@ -67,9 +67,9 @@ func (s *Sketch) UnmarshalBinary(data []byte) error {
 		r.failf("%d values are more than a sketch holds", n.zeros)
 	}
 	// A first walk checks; the second fills memory that is then known to be needed.
-	occupied, start := r.uvarint(), 0
+	occupied := r.uvarint()
 	first, last := 0, -1
-	start = r.at
+	start := r.at
 	for k := uint64(0); k < occupied && r.err == nil; k++ {
 		bucket, count := r.bucket(last)
 		if n.count += count; n.count > maxSketchCount { // both are at most 2^53: no overflow
@@ -131,59 +131,6 @@ func inBucket(v float64, bucket int) bool {
 	return v <= MaxSketchValue && bucketOf(v) == bucket
 }
 
-// reader walks an encoded sketch; after the first error it returns zeros.
-type reader struct {
-	data []byte
-	at   int
-	err  error
-}
-
-func (r *reader) failf(format string, args ...any) {
-	if r.err == nil {
-		r.err = fault.Invalidf("sketch, byte %d: %w", r.at, fault.Invalidf(format, args...))
-	}
-}
-
-func (r *reader) byte() byte {
-	if r.err != nil {
-		return 0
-	}
-	if r.at >= len(r.data) {
-		r.failf("ends too early")
-		return 0
-	}
-	r.at++
-	return r.data[r.at-1]
-}
-
-func (r *reader) uvarint() uint64 {
-	if r.err != nil {
-		return 0
-	}
-	v, n := binary.Uvarint(r.data[r.at:])
-	if n <= 0 || n > 1 && r.data[r.at+n-1] == 0 {
-		r.failf("not a number in its shortest form")
-		return 0
-	}
-	r.at += n
-	return v
-}
-
-// bucket reads one bucket behind the last one.
-func (r *reader) bucket(last int) (bucket int, count uint64) {
-	step := r.uvarint()
-	count = r.uvarint()
-	if step == 0 || step > bucketCount || last+int(step) >= bucketCount {
-		r.failf("no bucket %d steps behind %d", step, last)
-		return 0, 0
-	}
-	if count == 0 || count > maxSketchCount {
-		r.failf("a bucket that counts %d", count)
-		return 0, 0
-	}
-	return last + int(step), count
-}
-
 func isWhole(v float64) bool { return v <= maxWhole && v == math.Trunc(v) }
 
 func appendNumber(dst []byte, v float64) []byte {
@@ -191,23 +138,4 @@ func appendNumber(dst []byte, v float64) []byte {
 		return binary.AppendUvarint(dst, uint64(v)<<1)
 	}
 	return binary.LittleEndian.AppendUint64(append(dst, 1), math.Float64bits(v))
-}
-
-func (r *reader) number() float64 {
-	whole := r.uvarint()
-	if whole&1 == 0 {
-		if whole>>1 > maxWhole {
-			r.failf("whole number %d beyond 2^53", whole>>1)
-		}
-		return float64(whole >> 1)
-	}
-	if whole != 1 || len(r.data)-r.at < 8 {
-		r.failf("not a number")
-		return 0
-	}
-	v := math.Float64frombits(binary.LittleEndian.Uint64(r.data[r.at:]))
-	if r.at += 8; !(v >= 0) || math.IsInf(v, 1) || isWhole(v) {
-		r.failf("%v is not a finite number that is not whole", v)
-	}
-	return v
 }

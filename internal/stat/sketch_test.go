@@ -11,8 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/serin-ml/serin/internal/fault"
 	"pgregory.net/rapid"
+
+	"github.com/serin-ml/serin/internal/fault"
 )
 
 // anyValue draws over the whole range that a sketch tells apart, with zeros and repeats among them.
