@@ -1,0 +1,79 @@
+package traffic
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// hashKey is a key of SipHash, as the two little-endian words of its 16 bytes.
+type hashKey [2]uint64
+
+// keyOf takes the first 16 bytes of b as a key.
+func keyOf(b []byte) hashKey {
+	return hashKey{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}
+}
+
+// sip is the state of SipHash-2-4 with 64-bit output: a fast hash that is a pseudorandom function of its key, so that hashes under
+// different keys are independent of each other. Source: J.-P. Aumasson, D. J. Bernstein, "SipHash: a fast short-input PRF", 2012.
+type sip struct{ v0, v1, v2, v3 uint64 }
+
+func newSip(k hashKey) sip {
+	return sip{k[0] ^ 0x736f6d6570736575, k[1] ^ 0x646f72616e646f6d, k[0] ^ 0x6c7967656e657261, k[1] ^ 0x7465646279746573}
+}
+
+func (s *sip) round() {
+	v0, v1, v2, v3 := s.v0, s.v1, s.v2, s.v3
+	v0 += v1
+	v2 += v3
+	v1 = bits.RotateLeft64(v1, 13) ^ v0
+	v3 = bits.RotateLeft64(v3, 16) ^ v2
+	v0 = bits.RotateLeft64(v0, 32)
+	v2 += v1
+	v0 += v3
+	v1 = bits.RotateLeft64(v1, 17) ^ v2
+	v3 = bits.RotateLeft64(v3, 21) ^ v0
+	v2 = bits.RotateLeft64(v2, 32)
+	s.v0, s.v1, s.v2, s.v3 = v0, v1, v2, v3
+}
+
+// word takes in eight bytes of the message.
+func (s *sip) word(m uint64) {
+	s.v3 ^= m
+	s.round()
+	s.round()
+	s.v0 ^= m
+}
+
+func (s *sip) sum() uint64 {
+	s.v2 ^= 0xff
+	s.round()
+	s.round()
+	s.round()
+	s.round()
+	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3
+}
+
+// sipText hashes text.
+func sipText(k hashKey, text string) uint64 {
+	s := newSip(k)
+	length := uint64(len(text)) << 56
+	for ; len(text) >= 8; text = text[8:] {
+		s.word(uint64(text[0]) | uint64(text[1])<<8 | uint64(text[2])<<16 | uint64(text[3])<<24 |
+			uint64(text[4])<<32 | uint64(text[5])<<40 | uint64(text[6])<<48 | uint64(text[7])<<56)
+	}
+	last := length
+	for i := range len(text) {
+		last |= uint64(text[i]) << (8 * i)
+	}
+	s.word(last)
+	return s.sum()
+}
+
+// sipID hashes the 16 bytes of an id.
+func sipID(k hashKey, id *[16]byte) uint64 {
+	s := newSip(k)
+	s.word(binary.LittleEndian.Uint64(id[:8]))
+	s.word(binary.LittleEndian.Uint64(id[8:]))
+	s.word(16 << 56)
+	return s.sum()
+}
