@@ -161,3 +161,12 @@ func (p *Policy) index(name string) int {
 	}
 	return -1
 }
+
+// Weights returns the weights of the variants.
+func (p *Policy) Weights() Weights {
+	w := make(Weights, len(p.Variants))
+	for _, v := range p.Variants {
+		w[v.Name] = v.Weight
+	}
+	return w
+}
