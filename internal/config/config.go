@@ -4,7 +4,11 @@
 // The tags of the types are the one source of names, descriptions, patterns and what is required; Schema is made of them.
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/serin-ml/serin/internal/traffic"
+)
 
 // Config is one serin.yaml.
 type Config struct {
@@ -16,7 +20,9 @@ type Config struct {
 type Service struct {
 	Name     string        `yaml:"name,required" jsonschema:"required,pattern=^[a-z0-9][a-z0-9-]{0\\,62}$" jsonschema_description:"The name in URLs, metrics and logs; unique. Lower-case letters, digits and dashes, at most 63."`
 	Default  bool          `yaml:"default" jsonschema:"default=false" jsonschema_description:"Whether calls that name no service (a bare /api/v1.0/predictions) come here. At most one service is the default; if there is only one, it is."`
-	Variants []Variant     `yaml:"variants,required" jsonschema:"required,minItems=1,maxItems=1" jsonschema_description:"The ways to answer. Exactly one for now."`
+	Variants []Variant     `yaml:"variants,required" jsonschema:"required,minItems=1,maxItems=64" jsonschema_description:"The ways to answer. Several share the traffic by their weights."`
+	Traffic  traffic.Spec  `yaml:"traffic" jsonschema_description:"Which variant answers whom. May be left out when there is one variant."`
+	Labels   Labels        `yaml:"labels" jsonschema_description:"What the classes of the prediction are called, for telemetry."`
 	Timeout  time.Duration `yaml:"timeout" jsonschema:"default=1s" jsonschema_description:"How long an answer may take, from the request's last byte on; then the client gets 503. More than 0, at most 10m."`
 	Limits   Limits        `yaml:"limits" jsonschema_description:"What is refused for being too large."`
 }
@@ -26,6 +32,15 @@ type Variant struct {
 	Name  string `yaml:"name" jsonschema:"default=stable,pattern=^[a-z0-9][a-z0-9-]{0\\,62}$" jsonschema_description:"The name in metrics and logs. Lower-case letters, digits and dashes, at most 63."`
 	Model string `yaml:"model,required" jsonschema:"required,example=models:/installs@champion,example=models:/installs/3,example=installs,pattern=^(models:/)?[a-z0-9][a-z0-9._-]{0\\,62}(/[1-9][0-9]{0\\,9}|@[a-z0-9][a-zA-Z0-9.:+_-]*)?$" jsonschema_description:"Which version answers: models:/NAME@ALIAS follows an alias, models:/NAME/3 stays with version 3. models:/ may be left out, and NAME alone is its champion."`
 }
+
+// Labels name the classes of a prediction, so that predictions are counted by class and held against the truth.
+type Labels struct {
+	Classes   []string `yaml:"classes" jsonschema_description:"The labels by class number; of two, the second is the positive one. Default: those of the model's own prediction, else the class numbers."`
+	Threshold float64  `yaml:"threshold" jsonschema:"default=0.5,minimum=0,maximum=1" jsonschema_description:"Of a model that predicts one number for two classes: from which number on it is the second class."`
+}
+
+// SetDefaults is what labels hold before the file says otherwise.
+func (l *Labels) SetDefaults() { l.Threshold = 0.5 }
 
 // Limits bound one request to a service.
 type Limits struct {
@@ -48,6 +63,8 @@ const (
 	minBodyBytes = 1 * KiB
 	maxBodyBytes = 1 * GiB
 	maxRows      = 10_000_000
+	maxClasses   = 1000
+	maxLabel     = 128
 )
 
 // Default returns what holds where there is no file: no services, and the server's defaults.
@@ -65,7 +82,17 @@ func (s *Server) SetDefaults() {
 // SetDefaults is what a service holds before the file says otherwise.
 func (s *Service) SetDefaults() {
 	s.Timeout = time.Second
+	s.Labels.SetDefaults()
 	s.Limits = Limits{BodyBytes: 16 * MiB, Rows: 100000}
+}
+
+// VariantNames returns the names of the variants, in order.
+func (s *Service) VariantNames() []string {
+	names := make([]string, len(s.Variants))
+	for i, v := range s.Variants {
+		names[i] = v.Name
+	}
+	return names
 }
 
 // SetDefaults is what a variant holds before the file says otherwise.

@@ -19,18 +19,27 @@ import (
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/strictyaml"
+	"github.com/serin-ml/serin/internal/traffic"
 )
 
 var update = flag.Bool("update", false, "write testdata/schema.json anew")
 
 func TestGoodFilesAreRead(t *testing.T) {
+	half := Labels{Threshold: 0.5}
+	weight := func(text string) traffic.Weight {
+		w, err := traffic.ParseWeight(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
 	want := map[string]*Config{
 		"empty":    Default(),
 		"comments": Default(),
 		"smallest": {
 			Services: []Service{{
 				Name: "installs", Variants: []Variant{{Name: "stable", Model: "installs"}},
-				Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000},
+				Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000},
 			}},
 			Server: Server{HTTP: ":8080", GRPC: ":8081", Control: "127.0.0.1:8090", Drain: 30 * time.Second},
 		},
@@ -38,19 +47,32 @@ func TestGoodFilesAreRead(t *testing.T) {
 			Services: []Service{},
 			Server:   Server{HTTP: "10.0.0.1:80", GRPC: ":81", Control: "localhost:8090"},
 		},
+		"split": {
+			Services: []Service{{
+				Name: "sentiment", Variants: []Variant{{Name: "stable", Model: "sentiment"}, {Name: "canary", Model: "models:/sentiment@candidate"}},
+				Traffic: traffic.Spec{
+					Weights: traffic.Weights{"stable": weight("80"), "canary": weight("20")},
+					Sticky:  &traffic.Sticky{Unit: "header:X-User-Id", Cookie: "model-service-version", Mode: traffic.ModePlain, MaxAge: 14 * 24 * time.Hour, Record: traffic.RecordHashed},
+					Match:   []traffic.Rule{{Variant: "canary", Header: "X-Try", Exact: "canary"}},
+				},
+				Labels:  Labels{Classes: []string{"negative", "positive"}, Threshold: 0.4},
+				Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000},
+			}},
+			Server: Server{HTTP: ":8080", GRPC: ":8081", Control: "127.0.0.1:8090", Drain: 30 * time.Second},
+		},
 		"everything": {
 			Services: []Service{
 				{
 					Name: "installs", Default: true, Variants: []Variant{{Name: "v3", Model: "models:/installs/3"}},
-					Timeout: 250 * time.Millisecond, Limits: Limits{BodyBytes: 64 << 10, Rows: 500},
+					Labels: half, Timeout: 250 * time.Millisecond, Limits: Limits{BodyBytes: 64 << 10, Rows: 500},
 				},
 				{
 					Name: "installs-next", Variants: []Variant{{Name: "stable", Model: "models:/installs@candidate"}},
-					Timeout: 10 * time.Minute, Limits: Limits{BodyBytes: 1e6, Rows: 100000},
+					Labels: half, Timeout: 10 * time.Minute, Limits: Limits{BodyBytes: 1e6, Rows: 100000},
 				},
 				{
 					Name: "3d", Variants: []Variant{{Name: "0", Model: "models:/3d.maps_v2@1.2.0"}},
-					Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000},
+					Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000},
 				},
 			},
 			Server: Server{HTTP: "127.0.0.1:18080", GRPC: "localhost:0", Control: "[::1]:18090", Drain: 90 * time.Second},
@@ -66,7 +88,7 @@ func TestGoodFilesAreRead(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if diff := cmp.Diff(want[strings.TrimSuffix(name, ".yaml")], got); diff != "" {
+		if diff := cmp.Diff(want[strings.TrimSuffix(name, ".yaml")], got, cmp.Comparer(func(a, b traffic.Weight) bool { return a == b })); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
@@ -108,7 +130,7 @@ func TestBadFilesTellAllTheirMistakes(t *testing.T) {
 
 // beyondSchema are the bad files whose mistakes no schema can tell: of syntax, of ranges, or between values.
 var beyondSchema = []string{
-	"anchors", "bad-addresses", "duplicate-key", "indentation", "same-name", "same-port", "tab", "two-defaults", "two-documents",
+	"anchors", "bad-addresses", "bad-traffic", "duplicate-key", "indentation", "same-name", "same-port", "tab", "two-defaults", "two-documents", "two-variants",
 	"unclosed-bracket", "unclosed-quote",
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/registry"
 	"github.com/serin-ml/serin/internal/strictyaml"
+	"github.com/serin-ml/serin/internal/traffic"
 )
 
 // Read reads the file's bytes; file is the name that messages show. The error is a *strictyaml.Problems, of kind Invalid, that
@@ -63,23 +65,57 @@ func checkServices(doc *strictyaml.Doc, services []Service) {
 			doc.Problem(at+".limits.rows", fmt.Sprintf("%d is out of range", s.Limits.Rows), fmt.Sprintf("give 1 to %d", maxRows))
 		}
 		checkVariants(doc, at+".variants", s.Variants)
+		checkTraffic(doc, at, s)
+		checkLabels(doc, at+".labels", s.Labels)
 	}
 }
 
 func checkVariants(doc *strictyaml.Doc, at string, variants []Variant) {
-	switch {
-	case len(variants) == 0:
+	if len(variants) == 0 {
 		doc.Problem(at, "a service needs a variant", `give one, like [{model: "models:/NAME@champion"}]`)
-	case len(variants) > 1:
-		doc.Problem(at+"[1]", fmt.Sprintf("%d variants are given; a service has one for now", len(variants)),
-			"keep one, or make a service of each; sharing traffic between variants comes with a later release")
 	}
+	named := map[string]bool{}
 	for i, v := range variants {
 		checkName(doc, fmt.Sprintf("%s[%d].name", at, i), v.Name)
+		if named[v.Name] || v.Name == "fallback" {
+			doc.Problem(fmt.Sprintf("%s[%d].name", at, i), fmt.Sprintf("the name %q is taken", v.Name), "name each variant differently")
+		}
+		named[v.Name] = true
 		if _, err := registry.ParseRef(v.Model); err != nil {
 			doc.Problem(fmt.Sprintf("%s[%d].model", at, i), fmt.Sprintf("%.80q names no version of a model", v.Model),
 				"write models:/NAME@ALIAS, models:/NAME/3 or NAME; names are lower case")
 		}
+	}
+}
+
+// checkTraffic adds what the traffic package finds to the document's problems.
+func checkTraffic(doc *strictyaml.Doc, at string, s Service) {
+	if len(s.Variants) == 0 {
+		return
+	}
+	var found traffic.Problems
+	err := s.Traffic.Check(s.VariantNames())
+	if !errors.As(err, &found) {
+		return
+	}
+	for _, p := range found {
+		doc.Problem(at+".traffic."+p.Field, p.Message, p.Hint)
+	}
+}
+
+func checkLabels(doc *strictyaml.Doc, at string, l Labels) {
+	if !(l.Threshold >= 0 && l.Threshold <= 1) {
+		doc.Problem(at+".threshold", fmt.Sprintf("%v is out of range", l.Threshold), "give 0 to 1")
+	}
+	if n := len(l.Classes); n == 1 || n > maxClasses {
+		doc.Problem(at+".classes", fmt.Sprintf("%d classes are given", n), fmt.Sprintf("give 2 to %d, or none", maxClasses))
+	}
+	seen := map[string]bool{}
+	for i, c := range l.Classes {
+		if seen[c] || c == "" || len(c) > maxLabel {
+			doc.Problem(fmt.Sprintf("%s.classes[%d]", at, i), fmt.Sprintf("%.80q is empty, too long or there twice", c), fmt.Sprintf("give each class another name of at most %d bytes", maxLabel))
+		}
+		seen[c] = true
 	}
 }
 

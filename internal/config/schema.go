@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/invopop/jsonschema"
+
+	"github.com/serin-ml/serin/internal/traffic"
 )
 
 // Schema returns the JSON Schema (draft 2020-12) of serin.yaml, for editors. It is made from the types and ends with a newline.
@@ -20,6 +22,10 @@ func Schema() []byte {
 			switch t {
 			case reflect.TypeFor[time.Duration]():
 				return &jsonschema.Schema{Type: "string", Pattern: durationPattern, Examples: []any{"500ms", "1s", "5m"}}
+			case reflect.TypeFor[traffic.Weight]():
+				return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
+					{Type: "string", Pattern: traffic.WeightPattern}, {Type: "number", Minimum: "0"},
+				}, Examples: []any{80, "0.2", "20%"}}
 			case reflect.TypeFor[Size]():
 				return &jsonschema.Schema{Type: "string", Pattern: sizePattern, Examples: []any{"64KiB", "16MiB", "1MB"}}
 			}
