@@ -7,7 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// Service is the state of one running service.
+// Service is the state of one variant of a running service.
 type Service struct {
 	Name    string `json:"name"`
 	Variant string `json:"variant"`

@@ -10,6 +10,7 @@ import (
 	"github.com/serin-ml/serin/internal/gateway"
 	"github.com/serin-ml/serin/internal/registry"
 	"github.com/serin-ml/serin/internal/store"
+	"github.com/serin-ml/serin/internal/traffic"
 )
 
 const (
@@ -28,13 +29,14 @@ type follower struct {
 	now      func() time.Time
 	nudge    chan struct{} // holds one: look now
 	ready    func()        // called once, when every service has been ready for the first time
-	services []*followed
+	variants []*followed
+	policy   func(service string, spec traffic.Spec, variants []string) (*traffic.Policy, error)
 	auto     bool // serve every model that has a champion, rather than a configured list
 }
 
-// followed is a service and what was last tried for it.
+// followed is a variant of a service and what was last tried for it.
 type followed struct {
-	service *gateway.Service
+	variant *gateway.Variant
 	ref     registry.Ref
 	tried   store.Digest
 	failed  time.Time // when tried last failed; zero if it did not
@@ -44,18 +46,36 @@ type followed struct {
 func newFollower(c *config.Config, f follower) (*follower, error) {
 	f.nudge = make(chan struct{}, 1)
 	f.auto = len(c.Services) == 0
-	for _, s := range c.Services {
-		v := s.Variants[0]
-		ref, err := registry.ParseRef(v.Model)
+	for i := range c.Services {
+		s := &c.Services[i]
+		refs := make([]registry.Ref, len(s.Variants))
+		variants := make([]gateway.VariantOptions, len(s.Variants))
+		for i, v := range s.Variants {
+			ref, err := registry.ParseRef(v.Model)
+			if err != nil {
+				return nil, err
+			}
+			refs[i], variants[i] = ref, gateway.VariantOptions{Name: v.Name, Ref: ref.String()}
+		}
+		policy, err := f.policy(s.Name, s.Traffic, s.VariantNames())
 		if err != nil {
 			return nil, err
 		}
-		f.services = append(f.services, &followed{ref: ref, service: gateway.NewService(gateway.ServiceOptions{
-			Name: s.Name, Default: s.Default, Variant: v.Name, Ref: ref.String(), Timeout: s.Timeout, Body: int64(s.Limits.BodyBytes), Rows: s.Limits.Rows,
-		})})
+		service := gateway.NewService(gateway.ServiceOptions{
+			Name: s.Name, Default: s.Default, Variants: variants, Policy: policy, Labels: s.Labels.Classes, Threshold: s.Labels.Threshold,
+			Timeout: s.Timeout, Body: int64(s.Limits.BodyBytes), Rows: s.Limits.Rows,
+		})
+		f.add(service, refs...)
 	}
 	f.publish()
 	return &f, nil
+}
+
+// add follows a service, each of whose variants has a reference.
+func (f *follower) add(s *gateway.Service, refs ...registry.Ref) {
+	for i, v := range s.Variants() {
+		f.variants = append(f.variants, &followed{variant: v, ref: refs[i]})
+	}
 }
 
 // Nudge makes the follower look at once.
@@ -80,7 +100,7 @@ func (f *follower) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-f.nudge:
-			for _, s := range f.services {
+			for _, s := range f.variants {
 				s.failed = time.Time{} // something changed: what failed may do now
 			}
 		case <-ticker.C:
@@ -93,7 +113,7 @@ func (f *follower) look(ctx context.Context) {
 	if f.auto {
 		f.discover(ctx)
 	}
-	for _, s := range f.services {
+	for _, s := range f.variants {
 		if ctx.Err() == nil {
 			f.follow(ctx, s)
 		}
@@ -108,48 +128,60 @@ func (f *follower) discover(ctx context.Context) {
 		return
 	}
 	models = slices.DeleteFunc(models, func(m registry.Summary) bool { return m.Aliases[registry.Champion] == 0 })
-	same := slices.EqualFunc(f.services, models, func(s *followed, m registry.Summary) bool { return s.ref.Model == m.Name })
+	same := slices.EqualFunc(f.variants, models, func(s *followed, m registry.Summary) bool { return s.ref.Model == m.Name })
 	if same {
 		return
 	}
-	var services []*followed
+	var variants []*followed
 	for _, m := range models {
-		i := slices.IndexFunc(f.services, func(s *followed) bool { return s.ref.Model == m.Name })
+		i := slices.IndexFunc(f.variants, func(s *followed) bool { return s.ref.Model == m.Name })
 		if i >= 0 {
-			services = append(services, f.services[i])
+			variants = append(variants, f.variants[i])
 			continue
 		}
 		ref := registry.Ref{Model: m.Name, Alias: registry.Champion}
-		service := gateway.NewService(gateway.ServiceOptions{Name: m.Name, Variant: "stable", Ref: ref.String(), Found: true})
-		services = append(services, &followed{ref: ref, service: service})
+		policy, err := f.policy(m.Name, traffic.Spec{}, []string{onlyVariant})
+		if err != nil {
+			f.log.Error("a service cannot be made", "service", m.Name, "error", err)
+			continue
+		}
+		service := gateway.NewService(gateway.ServiceOptions{
+			Name: m.Name, Variants: []gateway.VariantOptions{{Name: onlyVariant, Ref: ref.String()}}, Policy: policy, Found: true,
+		})
+		variants = append(variants, &followed{variant: service.Variants()[0], ref: ref})
 	}
-	f.services = services
+	f.variants = variants
 	f.publish()
 }
 
+// onlyVariant is the name of the variant of a service that nobody configured.
+const onlyVariant = "stable"
+
 // publish hands the list of services to the gateway. A new one is loading until follow has swapped its version in.
 func (f *follower) publish() {
-	list := make([]*gateway.Service, len(f.services))
-	for i, s := range f.services {
-		list[i] = s.service
+	var list []*gateway.Service
+	for _, v := range f.variants {
+		if s := v.variant.Service(); len(list) == 0 || list[len(list)-1] != s {
+			list = append(list, s)
+		}
 	}
 	f.gateway.SetServices(list)
 }
 
-// isLive tells whether the service answers with v already, and lets it forget what failed since.
+// isLive tells whether the variant answers with v already, and lets it forget what failed since.
 func (s *followed) isLive(v registry.Version) bool {
-	live := s.service.Live()
+	live := s.variant.Live()
 	if live == nil || live.Digest != v.Digest.String() {
 		return false
 	}
-	if s.service.Err() != nil {
-		s.service.Swap(live)
+	if s.variant.Err() != nil {
+		s.variant.Swap(live)
 	}
 	return true
 }
 
-// follow loads what a service's reference names now, if that is not what it has, and swaps it in. What cannot be loaded is logged, told
-// by the service, and tried again later; the version before goes on answering.
+// follow loads what a variant's reference names now, if that is not what it has, and swaps it in. What cannot be loaded is logged, told
+// by the variant, and tried again later; the version before goes on answering.
 func (f *follower) follow(ctx context.Context, s *followed) {
 	version, err := f.registry.Resolve(ctx, s.ref)
 	now := f.now()
@@ -167,15 +199,15 @@ func (f *follower) follow(ctx context.Context, s *followed) {
 	if err != nil {
 		if ctx.Err() == nil {
 			s.failed = now
-			s.service.Fail(err)
-			f.log.Error("a model could not be loaded", "service", s.service.Name(), "ref", s.ref.String(), "state", s.service.State(), "error", err)
+			s.variant.Fail(err)
+			f.log.Error("a model could not be loaded", "service", s.variant.Service().Name(), "variant", s.variant.Name(), "ref", s.ref.String(), "state", s.variant.State(), "error", err)
 		}
 		return
 	}
-	s.service.Swap(&gateway.Live{
+	s.variant.Swap(&gateway.Live{
 		Model: live.Model, Name: version.Model, Number: version.Number, Semver: version.Semver,
 		Digest: version.Digest.String(), Runtime: version.Runtime,
 	})
-	f.log.Info("a model is live", "service", s.service.Name(), "model", version.Model, "version", version.Number,
+	f.log.Info("a model is live", "service", s.variant.Service().Name(), "variant", s.variant.Name(), "model", version.Model, "version", version.Number,
 		"semver", version.Semver, "digest", version.Digest.Short())
 }

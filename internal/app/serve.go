@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 
-	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -19,6 +18,7 @@ import (
 	"github.com/serin-ml/serin/internal/config"
 	"github.com/serin-ml/serin/internal/gateway"
 	"github.com/serin-ml/serin/internal/registry"
+	"github.com/serin-ml/serin/internal/traffic"
 )
 
 // Listening are the addresses that a server listens on.
@@ -71,12 +71,19 @@ type server struct {
 func (s *server) build() (err error) {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	keys, cookies, err := loadKeys(s.options.DataDir)
+	if err != nil {
+		return err
+	}
 	s.gateway = gateway.New(gateway.Options{
 		Version: s.options.Version, Log: s.options.Log, Metrics: metrics,
-		NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
+		Now: s.options.Now, Keys: keys,
 	})
 	s.follower, err = newFollower(s.config, follower{
 		registry: s.dir.registry, gateway: s.gateway, log: s.options.Log, now: s.options.Now, ready: s.ready,
+		policy: func(service string, spec traffic.Spec, variants []string) (*traffic.Policy, error) {
+			return traffic.Compile(spec, traffic.Options{Service: service, Variants: variants, Epoch: 1, Version: 1, Keys: cookies})
+		},
 	})
 	if err != nil {
 		return err
@@ -169,14 +176,16 @@ func (s *server) ready() {
 func (s *server) services() []api.Service {
 	list := []api.Service{}
 	for _, g := range s.gateway.Services() {
-		line := api.Service{Name: g.Name(), Variant: g.Variant(), Model: g.Ref(), State: g.State()}
-		if l := g.Live(); l != nil {
-			line.Version, line.Semver, line.Digest = l.Number, l.Semver, l.Digest
+		for _, v := range g.Variants() {
+			line := api.Service{Name: g.Name(), Variant: v.Name(), Model: v.Ref(), State: v.State()}
+			if l := v.Live(); l != nil {
+				line.Version, line.Semver, line.Digest = l.Number, l.Semver, l.Digest
+			}
+			if err := v.Err(); err != nil {
+				line.Error = err.Error()
+			}
+			list = append(list, line)
 		}
-		if err := g.Err(); err != nil {
-			line.Error = err.Error()
-		}
-		list = append(list, line)
 	}
 	return list
 }

@@ -79,7 +79,8 @@ func appendFloat(dst []byte, v float64) []byte {
 const farthest = time.Duration(1) << 60
 
 func appendTime(dst []byte, t, base time.Time) []byte {
-	if d := t.Sub(base); d > -farthest && d < farthest {
+	// Without the monotonic clock, whose distance may be another.
+	if d := t.Round(0).Sub(base.Round(0)); d > -farthest && d < farthest {
 		return binary.AppendUvarint(dst, uint64(d<<1^d>>63)+1)
 	}
 	return binary.AppendUvarint(binary.AppendVarint(append(dst, 0), t.Unix()), uint64(t.Nanosecond()))

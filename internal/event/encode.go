@@ -2,7 +2,6 @@ package event
 
 import (
 	"encoding/binary"
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -32,7 +31,7 @@ const (
 )
 
 // AppendRecord appends the binary form of r to dst: a byte for the kind, one for the version, and the body. It does not allocate
-// beyond what dst needs, but for the labels of a tally. A record without a Kind has no binary form that ParseRecord would take.
+// beyond what dst needs, but for a tally of more than 32 labels. A record without a Kind has no binary form that ParseRecord would take.
 func AppendRecord(dst []byte, r Record) []byte {
 	switch {
 	case r.Decision != nil:
@@ -195,16 +194,23 @@ func appendTally(dst []byte, t *Tally) []byte {
 		dst = binary.AppendUvarint(dst, n)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(t.Labels)))
-	if len(t.Labels) > 0 {
-		for _, label := range slices.Sorted(maps.Keys(t.Labels)) {
-			dst = binary.AppendUvarint(appendString(dst, label), t.Labels[label])
-		}
+	var few [32]string // as many labels are sorted without allocating
+	for _, label := range sortedKeys(few[:0], t.Labels) {
+		dst = binary.AppendUvarint(appendString(dst, label), t.Labels[label])
 	}
 	if t.Latency.Count() == 0 {
 		return dst // nothing follows: most tallies of a quiet bucket have no latency
 	}
 	dst, _ = t.Latency.AppendBinary(dst) // it fails only beyond 2^53 values, which no interval has
 	return dst
+}
+
+func sortedKeys(keys []string, m map[string]uint64) []string {
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 func (d *decoder) tally() *Tally {

@@ -17,14 +17,21 @@ type ID [16]byte
 
 // NewID makes an ID of the time and of random bytes. It fails only if random does.
 func NewID(now time.Time, random io.Reader) (ID, error) {
-	var id ID
-	if _, err := io.ReadFull(random, id[6:]); err != nil {
-		return ID{}, fault.Internalf("make an id: no random bytes: %w", err)
+	var bits [10]byte
+	if _, err := io.ReadFull(random, bits[:]); err != nil {
+		return ID{}, noRandom(err)
 	}
+	return makeID(now, bits), nil
+}
+
+func noRandom(err error) error { return fault.Internalf("make an id: no random bytes: %w", err) }
+
+func makeID(now time.Time, bits [10]byte) (id ID) {
+	copy(id[6:], bits[:])
 	id.setMillis(uint64(now.UnixMilli()))
 	id[6] = id[6]&0x0f | 0x70
 	id[8] = id[8]&0x3f | 0x80
-	return id, nil
+	return id
 }
 
 func (id *ID) setMillis(ms uint64) {
@@ -119,8 +126,8 @@ var nibbles = func() (table [256]byte) {
 type Generator struct {
 	mu     sync.Mutex
 	random io.Reader
-	buffer [512]byte // random bytes, read ahead: a call of the system for each id would cost more than all the rest
-	unused int
+	buffer [640]byte // random bytes, read ahead: a call of the system for each id would cost more than all the rest
+	unused int       // bytes at the end of buffer
 	last   ID
 }
 
@@ -135,10 +142,14 @@ const clockSlack = 10_000 // milliseconds
 func (g *Generator) Next(now time.Time) (ID, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	id, err := NewID(now, (*ahead)(g))
-	if err != nil {
-		return ID{}, err
+	if g.unused < 10 {
+		if _, err := io.ReadFull(g.random, g.buffer[:]); err != nil {
+			return ID{}, noRandom(err)
+		}
+		g.unused = len(g.buffer)
 	}
+	id := makeID(now, [10]byte(g.buffer[len(g.buffer)-g.unused:]))
+	g.unused -= 10
 	if ms, last := id.millis(), g.last.millis(); ms <= last && last-ms <= clockSlack {
 		// Method 2 of RFC 9562, section 6.2: the last id plus a random step, which keeps the next one hard to guess.
 		id = g.last.plus(1 + uint64(binary.BigEndian.Uint32(id[12:])))
@@ -161,21 +172,6 @@ func (id ID) plus(step uint64) ID {
 		id.setMillis(id.millis() + 1)
 	}
 	return id
-}
-
-// ahead reads from a Generator's buffer, and fills it when it is used up.
-type ahead Generator
-
-func (a *ahead) Read(p []byte) (int, error) {
-	if a.unused < len(p) {
-		if _, err := io.ReadFull(a.random, a.buffer[:]); err != nil {
-			return 0, err
-		}
-		a.unused = len(a.buffer)
-	}
-	n := copy(p, a.buffer[len(a.buffer)-a.unused:])
-	a.unused -= n
-	return n, nil
 }
 
 // OutcomeID returns the id of an outcome whose caller gave none: 32 hexadecimal digits that depend on the decision, the slot and the

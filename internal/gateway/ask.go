@@ -22,7 +22,6 @@ type question struct {
 	label   string // the dialect's name in metrics
 	service *Service
 	version string // the version the path pins, "" for none
-	id      string // the id to answer with where the body brings none
 }
 
 // find is how a route finds the service that a question is for.
@@ -33,6 +32,9 @@ func (g *Gateway) predict(d Dialect, label string, find find) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		q := question{dialect: d, label: label, version: r.PathValue("version")}
+		b := scratch.Get().(*buffers)
+		defer b.release()
+		b.decision = decision{}
 		var err error
 		q.service, err = find(g.services.Load(), r)
 		switch {
@@ -40,14 +42,6 @@ func (g *Gateway) predict(d Dialect, label string, find find) http.HandlerFunc {
 		case r.Method != http.MethodPost:
 			err = errMethod
 		default:
-			q.id = g.requestID(w, r, label)
-			in := g.metrics.inFlight.WithLabelValues(q.service.Name(), q.service.Variant())
-			in.Inc()
-			defer in.Dec()
-		}
-		b := scratch.Get().(*buffers)
-		defer b.release()
-		if err == nil {
 			err = g.answer(b, w, r, q)
 		}
 		status := http.StatusOK
@@ -59,26 +53,45 @@ func (g *Gateway) predict(d Dialect, label string, find find) http.HandlerFunc {
 			}
 			b.out = d.Error(b.out[:0], status, public(err))
 		}
-		if status == statusGone {
-			g.metrics.done(q.service, label, status, time.Since(start))
-			return // nobody listens
+		took := time.Since(start)
+		if status != statusGone { // where nobody listens
+			took = g.write(w, status, b.out, start)
 		}
-		g.metrics.done(q.service, label, status, g.write(w, status, b.out, start))
+		g.done(&q, &b.decision, status, took)
 	}
 }
 
-// requestID returns the request's own id or a new one, and echoes it where the dialect does.
-func (g *Gateway) requestID(w http.ResponseWriter, r *http.Request, label string) string {
+// done takes down an answered request.
+func (g *Gateway) done(q *question, d *decision, status int, took time.Duration) {
+	variant := ""
+	if d.assigned != nil {
+		variant = d.assigned.Name()
+		if g.options.Recorder != nil {
+			g.options.Recorder.done(d, status, took)
+		}
+	} else if q.service != nil {
+		variant = q.service.variants[0].Name()
+	}
+	g.metrics.done(q.service, variant, q.label, status, took)
+}
+
+// requestID returns the id that a Seldon request answers with: its own or the decision's, echoed in a header as that protocol does.
+func requestID(d *decision, w http.ResponseWriter, r *http.Request, label string) string {
 	if label != seldonLabel {
 		return ""
 	}
 	id := r.Header.Get("Seldon-Puid")
-	if id == "" || len(id) > 256 {
-		id = g.options.NewID()
+	if id == "" || len(id) > maxRequestID {
+		id = d.id.String()
+	} else {
+		d.requestID = id
 	}
 	w.Header().Set("Seldon-Puid", id)
 	return id
 }
+
+// maxRequestID is the longest id of a client's own, in bytes, that is kept.
+const maxRequestID = 256
 
 // answer decodes the body, asks the model within the service's deadline and leaves what it says, encoded, in b.out.
 func (g *Gateway) answer(b *buffers, w http.ResponseWriter, r *http.Request, q question) (err error) {
@@ -88,6 +101,15 @@ func (g *Gateway) answer(b *buffers, w http.ResponseWriter, r *http.Request, q q
 			err = errInternal
 		}
 	}()
+	d := &b.decision
+	d.service = q.service
+	if err := g.decide(d, w, r, q.version); err != nil {
+		return err
+	}
+	in := g.metrics.inFlight.WithLabelValues(q.service.Name(), d.answered.Name())
+	in.Inc()
+	defer in.Dec()
+	id := requestID(d, w, r, q.label)
 	b.in.Reset()
 	if err := readBody(&b.in, w, r, q.service.options.Body); err != nil {
 		return err
@@ -95,18 +117,15 @@ func (g *Gateway) answer(b *buffers, w http.ResponseWriter, r *http.Request, q q
 	// How fast the client sends is its own affair; the time of the service begins with the last byte.
 	ctx, cancel := context.WithTimeout(r.Context(), q.service.options.Timeout)
 	defer cancel()
-	live := q.service.Live()
-	if live == nil {
-		return fault.Unavailablef("service %q has no model ready to answer", q.service.Name())
-	}
-	if q.version != "" && q.version != strconv.Itoa(live.Number) {
-		return notThisVersion(q.version, live)
-	}
+	live := d.live
 	exchange, err := q.dialect.Decode(b.in.Bytes(), live.Model.Signature(), wire.Limits{Rows: q.service.options.Rows})
 	if err != nil {
 		return err
 	}
 	request := exchange.Request()
+	if request.ID != "" && len(request.ID) <= maxRequestID {
+		d.requestID = request.ID
+	}
 	if err := live.Model.Signature().Check(request); err != nil {
 		return err
 	}
@@ -115,10 +134,12 @@ func (g *Gateway) answer(b *buffers, w http.ResponseWriter, r *http.Request, q q
 	}
 	response, err := ask(ctx, live, request)
 	if err != nil {
+		d.timedOut = errors.Is(ctx.Err(), context.DeadlineExceeded)
 		return late(ctx, err, q.service)
 	}
+	d.classify(response)
 	b.out, err = exchange.Answer(b.out[:0], wire.Meta{
-		Service: q.service.Name(), Model: live.Name, Version: strconv.Itoa(live.Number), Semver: live.Semver, ID: q.id,
+		Service: q.service.Name(), Model: live.Name, Version: strconv.Itoa(live.Number), Semver: live.Semver, ID: id,
 	}, response)
 	return err
 }
@@ -280,8 +301,9 @@ func notThisVersion(pinned string, live *Live) error {
 
 // buffers are the bytes of one request and its answer, kept between requests.
 type buffers struct {
-	in  bytes.Buffer
-	out []byte
+	in       bytes.Buffer
+	out      []byte
+	decision decision
 }
 
 // keepBuffers is the size up to which buffers are kept; what a large request has grown is left to the collector.

@@ -1,18 +1,24 @@
 // Package gateway is the data plane: it takes a request in any dialect, finds the service it is for, asks that service's model within
 // the deadline, and answers in the dialect and the form the request came in.
 //
-//	request -> route -> decode (wire) -> check against the signature -> Predict -> encode (wire) -> answer
+//	request -> route -> decide (traffic) -> decode (wire) -> check against the signature -> Predict -> encode (wire) -> answer
+//	                         └───────────────── record (tally, decision) ◄──────────────────────────────────────────┘
 //
 // It loads nothing: app hands it services and swaps their models.
 package gateway
 
 import (
+	cryptorand "crypto/rand"
+	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/tensor"
 	"github.com/serin-ml/serin/internal/wire"
@@ -26,17 +32,22 @@ type Dialect interface {
 	Error(dst []byte, status int, err error) []byte
 }
 
-// Options are what a Gateway needs. Log and NewID are required.
+// Options are what a Gateway needs. Log and Now are required.
 type Options struct {
-	Version string // of Serin, for the server metadata
-	Log     *slog.Logger
-	Metrics prometheus.Registerer // nil: counted, but shown nowhere
-	NewID   func() string         // makes the id of a request that brings none
+	Version  string // of Serin, for the server metadata
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer // nil: counted, but shown nowhere
+	Now      func() time.Time
+	Random   func() uint64 // draws for requests that tell nothing of whom they come from; nil: of math/rand/v2
+	Entropy  io.Reader     // of which ids are made; nil: crypto/rand
+	Keys     *event.Keys   // signs tokens; nil: answers bear none
+	Recorder *Recorder     // writes decisions and tallies; nil: nobody does
 }
 
 // Gateway serves the data plane over HTTP. It is safe for concurrent use.
 type Gateway struct {
 	options  Options
+	ids      *event.Generator
 	metrics  metrics
 	mux      *http.ServeMux
 	services atomic.Pointer[table]
@@ -46,7 +57,13 @@ type Gateway struct {
 
 // New makes a gateway without services.
 func New(o Options) *Gateway {
-	g := &Gateway{options: o, metrics: newMetrics(o.Metrics), mux: http.NewServeMux()}
+	if o.Random == nil {
+		o.Random = rand.Uint64
+	}
+	if o.Entropy == nil {
+		o.Entropy = cryptorand.Reader
+	}
+	g := &Gateway{options: o, ids: event.NewGenerator(o.Entropy), metrics: newMetrics(o.Metrics), mux: http.NewServeMux()}
 	g.services.Store(&table{})
 	g.routeHealth()
 	g.routeOpenInference()

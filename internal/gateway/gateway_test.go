@@ -64,7 +64,7 @@ func live(number int) *Live {
 // serve returns a gateway with the services given and a function that asks it.
 func serve(t *testing.T, services ...*Service) (*Gateway, func(method, path, body string, header ...string) (int, string)) {
 	t.Helper()
-	g := New(Options{Version: "1.2.3", Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), NewID: func() string { return "made-here" }})
+	g := New(Options{Version: "1.2.3", Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now})
 	g.SetServices(services)
 	return g, func(method, path, body string, header ...string) (int, string) {
 		r := httptest.NewRequest(method, path, strings.NewReader(body))
@@ -78,8 +78,8 @@ func serve(t *testing.T, services ...*Service) (*Gateway, func(method, path, bod
 }
 
 func ready(name string, number int) *Service {
-	s := NewService(ServiceOptions{Name: name, Variant: "stable", Timeout: 50 * time.Millisecond, Body: 1000, Rows: 10})
-	s.Swap(live(number))
+	s := NewService(ServiceOptions{Name: name, Timeout: 50 * time.Millisecond, Body: 1000, Rows: 10})
+	s.Variants()[0].Swap(live(number))
 	return s
 }
 
@@ -129,7 +129,7 @@ func TestEveryPathAnswersInItsDialect(t *testing.T) {
 		{"seldon without", post, "/seldon/a/api/v1.0/predictions", seldon, nil, 200, `..."ndarray":[303.0]`},
 		{"seldon bare", post, "/api/v1.0/predictions", seldon, nil, 200, `..."ndarray":[303.0]`},
 		{"seldon as it was", post, "/api/v0.1/predictions", seldon, nil, 200, `..."ndarray":[303.0]`},
-		{"seldon makes an id", post, "/api/v1.0/predictions", seldon, nil, 200, `..."puid":"made-here"`},
+		{"seldon makes an id", post, "/api/v1.0/predictions", seldon, nil, 200, `..."puid":"01`},
 		{"seldon takes the header's id", post, "/api/v1.0/predictions", seldon, []string{"Seldon-Puid", "mine"}, 200, `..."puid":"mine"`},
 		{"seldon unknown", post, "/seldon/prod/c/api/v1.0/predictions", seldon, nil, 404, `..."code":404`},
 		{"seldon with GET", get, "/api/v1.0/predictions", "", nil, 405, `..."status":"FAILURE"`},
@@ -183,11 +183,11 @@ func TestReadyOnlyWhenEveryServiceAnswers(t *testing.T) {
 	a, b := NewService(ServiceOptions{Name: "a"}), ready("b", 1)
 	g.SetServices([]*Service{a, b})
 	want("one is loading", 503, `{"name":"a","state":"loading"},{"name":"b","state":"ready","version":1}`)
-	a.Fail(errors.New("golden row 2 differs"))
+	a.Variants()[0].Fail(errors.New("golden row 2 differs"))
 	want("one failed", 503, `{"name":"a","state":"failed"}`)
-	a.Swap(live(4))
+	a.Variants()[0].Swap(live(4))
 	want("both live", 200, `{"name":"a","state":"ready","version":4}`)
-	a.Fail(errors.New("version 5 does not load"))
+	a.Variants()[0].Fail(errors.New("version 5 does not load"))
 	want("one degraded", 200, `{"name":"a","state":"degraded","version":4}`)
 	g.Drain()
 	want("draining", 503, `"draining":true`)
@@ -217,7 +217,7 @@ func TestAClientThatHangsUpIsNoFailureOfTheService(t *testing.T) {
 	s := ready("a", 1)
 	s.options.Timeout = time.Minute
 	reg := prometheus.NewRegistry()
-	g := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: reg, NewID: func() string { return "" }})
+	g := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: reg, Now: time.Now})
 	g.SetServices([]*Service{s})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -253,11 +253,11 @@ func TestFoundServicesAreWaitedForOnlyAtTheStart(t *testing.T) {
 	found := func(name string) *Service { return NewService(ServiceOptions{Name: name, Found: true}) }
 	a, b := found("a"), found("b")
 	g, _ := serve(t, a, b)
-	a.Swap(live(1))
+	a.Variants()[0].Swap(live(1))
 	if g.Ready() {
 		t.Error("ready while one is loading at the start")
 	}
-	b.Fail(errors.New("damaged"))
+	b.Variants()[0].Fail(errors.New("damaged"))
 	if !g.Ready() {
 		t.Error("a bad model keeps a good one from traffic")
 	}
@@ -274,7 +274,7 @@ func TestFoundServicesAreWaitedForOnlyAtTheStart(t *testing.T) {
 // While versions are swapped as fast as they can be, every answer is some version's own, and says which.
 func TestSwapsLoseNoRequestAndMixNoVersions(t *testing.T) {
 	s := NewService(ServiceOptions{Name: "a"})
-	s.Swap(live(0))
+	s.Variants()[0].Swap(live(0))
 	_, ask := serve(t, s)
 	var askers sync.WaitGroup
 	stop := make(chan struct{})
@@ -286,7 +286,7 @@ func TestSwapsLoseNoRequestAndMixNoVersions(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				s.Swap(live(n))
+				s.Variants()[0].Swap(live(n))
 			}
 		}
 	}()
@@ -315,7 +315,7 @@ func TestSwapsLoseNoRequestAndMixNoVersions(t *testing.T) {
 
 func TestMetricsDoNotGrowWithWhatClientsSend(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	g := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: reg, NewID: func() string { return "" }})
+	g := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: reg, Now: time.Now})
 	g.SetServices([]*Service{ready("a", 1)})
 	ask := func(path string) {
 		g.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, path, strings.NewReader("{}")))

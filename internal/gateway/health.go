@@ -17,9 +17,32 @@ const (
 	Degraded = "degraded" // a version is live, but what the reference names now does not exist or could not be loaded
 )
 
-// State returns what the service can say of itself.
+// State returns what the service can say of itself: that of the variant that is worst off.
 func (s *Service) State() string {
-	switch st := s.state.Load(); {
+	worst := Ready
+	for _, v := range s.variants {
+		if state := v.State(); badness[state] > badness[worst] {
+			worst = state
+		}
+	}
+	return worst
+}
+
+var badness = map[string]int{Ready: 0, Degraded: 1, Loading: 2, Failed: 3}
+
+// isLive tells whether every variant has a version that answers.
+func (s *Service) isLive() bool {
+	for _, v := range s.variants {
+		if v.Live() == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// State returns what the variant can say of itself.
+func (v *Variant) State() string {
+	switch st := v.state.Load(); {
 	case st.live != nil && st.err != nil:
 		return Degraded
 	case st.live != nil:
@@ -53,6 +76,8 @@ func (g *Gateway) report() (health, bool) {
 		line := serviceHealth{Name: s.Name(), State: s.State()}
 		if l := s.Live(); l != nil {
 			line.Version = l.Number
+		}
+		if s.isLive() {
 			live++
 		} else {
 			missing = missing || !s.options.Found || line.State == Loading && !g.wasReady.Load()

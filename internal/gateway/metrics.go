@@ -41,13 +41,13 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	return m
 }
 
-// done counts one prediction request; s is nil when no service was found for it.
-func (m metrics) done(s *Service, dialect string, status int, took time.Duration) {
+// done counts one prediction request, under the variant it was assigned to; s is nil when no service was found for it.
+func (m metrics) done(s *Service, variant, dialect string, status int, took time.Duration) {
 	code := strconv.Itoa(status)
 	if s == nil {
 		m.unrouted.WithLabelValues(dialect, code).Inc()
 		return
 	}
-	m.requests.WithLabelValues(s.Name(), s.Variant(), dialect, code).Inc()
-	m.seconds.WithLabelValues(s.Name(), s.Variant(), dialect).Observe(took.Seconds())
+	m.requests.WithLabelValues(s.Name(), variant, dialect, code).Inc()
+	m.seconds.WithLabelValues(s.Name(), variant, dialect).Observe(took.Seconds())
 }

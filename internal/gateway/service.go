@@ -4,33 +4,54 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/predict"
+	"github.com/serin-ml/serin/internal/traffic"
 )
 
-// Service is what clients call by name. Its variant's model is swapped while it serves, as its alias moves.
+// Service is what clients call by name. It has variants, and a policy that says which of them answers whom; both change while it serves.
 type Service struct {
-	options ServiceOptions
-	state   atomic.Pointer[state]
+	options  ServiceOptions
+	hash     uint64 // of the name, as tokens tell it
+	variants []*Variant
+	policy   atomic.Pointer[traffic.Policy]
 }
 
 // ServiceOptions are a service's settings; they never change while it lives.
 type ServiceOptions struct {
-	Name    string
-	Default bool          // path-less dialect calls go to it
-	Found   bool          // found in the registry rather than configured: the server can be ready without it
-	Variant string        // the name of its one variant
-	Ref     string        // the version it follows, as a reference; shown, never resolved here
-	Timeout time.Duration // for everything from the request's last byte to the answer; 0 means DefaultTimeout
-	Body    int64         // bytes of a request's body at most; 0 means DefaultBody
-	Rows    int           // rows of a request at most; 0 means DefaultRows
+	Name      string
+	Default   bool // path-less dialect calls go to it
+	Found     bool // found in the registry rather than configured: the server can be ready without it
+	Variants  []VariantOptions
+	Policy    *traffic.Policy // for the same variants in the same order; nil: the first answers everything
+	Labels    []string        // names of the classes of a prediction; of two, the second is the positive one
+	Threshold float64         // from which number on a prediction of one number is the second of two classes; 0 means DefaultThreshold
+	Timeout   time.Duration   // for everything from the request's last byte to the answer; 0 means DefaultTimeout
+	Body      int64           // bytes of a request's body at most; 0 means DefaultBody
+	Rows      int             // rows of a request at most; 0 means DefaultRows
+}
+
+// VariantOptions are a variant's settings.
+type VariantOptions struct {
+	Name string
+	Ref  string // the version it follows, as a reference; shown, never resolved here
 }
 
 // Defaults of ServiceOptions.
 const (
-	DefaultTimeout = time.Second
-	DefaultBody    = 16 << 20
-	DefaultRows    = 100_000
+	DefaultTimeout   = time.Second
+	DefaultBody      = 16 << 20
+	DefaultRows      = 100_000
+	DefaultThreshold = 0.5
 )
+
+// Variant is one way in which a service answers. Its model is swapped while it serves, as its alias moves.
+type Variant struct {
+	options VariantOptions
+	service *Service
+	hash    uint64 // of the name, as tokens tell it
+	state   atomic.Pointer[state]
+}
 
 // Live is a model version that has been loaded, checked against its golden rows and warmed up.
 type Live struct {
@@ -42,14 +63,14 @@ type Live struct {
 	Runtime string
 }
 
-// state is what a service can say of itself: live with a version, or failed, or (both nil) still loading. A failure to load a newer
+// state is what a variant can say of itself: live with a version, or failed, or (both nil) still loading. A failure to load a newer
 // version leaves the old one live, so both can be set.
 type state struct {
 	live *Live
 	err  error
 }
 
-// NewService makes a service that is loading.
+// NewService makes a service whose variants are loading. One without variants gets one named stable.
 func NewService(o ServiceOptions) *Service {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
@@ -60,28 +81,64 @@ func NewService(o ServiceOptions) *Service {
 	if o.Rows <= 0 {
 		o.Rows = DefaultRows
 	}
-	s := &Service{options: o}
-	s.state.Store(&state{})
+	if o.Threshold <= 0 {
+		o.Threshold = DefaultThreshold
+	}
+	if len(o.Variants) == 0 {
+		o.Variants = []VariantOptions{{Name: "stable"}}
+	}
+	s := &Service{options: o, hash: event.Hash(o.Name)}
+	for _, v := range o.Variants {
+		variant := &Variant{options: v, service: s, hash: event.Hash(v.Name)}
+		variant.state.Store(&state{})
+		s.variants = append(s.variants, variant)
+	}
+	s.policy.Store(o.Policy)
 	return s
 }
 
 // Name returns the service's name.
 func (s *Service) Name() string { return s.options.Name }
 
-// Variant returns the name of the service's variant.
-func (s *Service) Variant() string { return s.options.Variant }
+// Variants returns the variants, in their order.
+func (s *Service) Variants() []*Variant { return s.variants }
 
-// Ref returns the reference that the service follows.
-func (s *Service) Ref() string { return s.options.Ref }
+// Labels returns the names of the classes, nil where the configuration gives none.
+func (s *Service) Labels() []string { return s.options.Labels }
+
+// Policy returns what decides who answers whom now; nil: the first variant answers everything.
+func (s *Service) Policy() *traffic.Policy { return s.policy.Load() }
+
+// SetPolicy makes p, which is for the service's variants in their order, decide from now on.
+func (s *Service) SetPolicy(p *traffic.Policy) { s.policy.Store(p) }
+
+// Live returns the version that speaks for the service, as in its metadata: of the first variant that has one; nil if none does.
+func (s *Service) Live() *Live {
+	for _, v := range s.variants {
+		if live := v.Live(); live != nil {
+			return live
+		}
+	}
+	return nil
+}
+
+// Name returns the variant's name.
+func (v *Variant) Name() string { return v.options.Name }
+
+// Ref returns the reference that the variant follows.
+func (v *Variant) Ref() string { return v.options.Ref }
+
+// Service returns the service that the variant is of.
+func (v *Variant) Service() *Service { return v.service }
 
 // Swap makes l the version that answers from now on. Requests already being answered finish with the one they began with.
-func (s *Service) Swap(l *Live) { s.state.Store(&state{live: l}) }
+func (v *Variant) Swap(l *Live) { v.state.Store(&state{live: l}) }
 
 // Fail records why the newest version could not be loaded. The version that was live before, if any, goes on answering.
-func (s *Service) Fail(err error) { s.state.Store(&state{live: s.state.Load().live, err: err}) }
+func (v *Variant) Fail(err error) { v.state.Store(&state{live: v.state.Load().live, err: err}) }
 
 // Live returns the version that answers now, nil if there is none yet.
-func (s *Service) Live() *Live { return s.state.Load().live }
+func (v *Variant) Live() *Live { return v.state.Load().live }
 
 // Err returns why the newest version could not be loaded, nil if it could or is still loading.
-func (s *Service) Err() error { return s.state.Load().err }
+func (v *Variant) Err() error { return v.state.Load().err }

@@ -1,0 +1,163 @@
+package gateway
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/traffic"
+)
+
+// TokenHeader carries the token of the decision that an answer is; feedback brings it back.
+const TokenHeader = "Serin-Decision"
+
+// decision is what is decided for one request, and what became of it.
+type decision struct {
+	id         event.ID
+	at         time.Time
+	service    *Service
+	policy     *traffic.Policy // nil: the service has none
+	choice     traffic.Choice
+	assigned   *Variant // that was to answer
+	answered   *Variant // that does
+	live       *Live    // its version
+	reason     event.Reason
+	propensity float64
+	unit       [traffic.MaxUnit]byte // as it is written down
+	unitLen    int
+	bucket     uint8
+	token      string
+	requestID  string // the client's own
+	timedOut   bool
+
+	label  string // of a single row
+	score  float64
+	counts []classCount
+}
+
+// random draws for those requests that tell nothing of whom they come from.
+type random func() uint64
+
+// Uint64 implements traffic.Random.
+func (r random) Uint64() uint64 { return r() }
+
+// decide picks who answers r, and sets the cookies and the token of the answer. A version that the path pins picks the variant that has
+// it. Where the one that is to answer has no version ready, another does, by the weights of those that have.
+func (g *Gateway) decide(d *decision, w http.ResponseWriter, r *http.Request, pinned string) error {
+	s := d.service
+	d.at = g.options.Now()
+	var err error
+	if d.id, err = g.ids.Next(d.at); err != nil {
+		return err
+	}
+	d.policy = s.Policy()
+	d.choice = traffic.Choice{Propensity: 1}
+	d.reason = event.Weights
+	if d.policy != nil {
+		d.choice = d.policy.Pick(traffic.FromRequest(r), random(g.options.Random))
+		d.unitLen = len(d.policy.AppendUnit(d.unit[:0], d.choice.Unit))
+		d.bucket = traffic.Bucket(d.unit[:d.unitLen])
+		d.policy.SetCookies(w.Header(), d.choice, r.TLS != nil)
+	} else {
+		d.bucket = traffic.Bucket(d.id[:]) // nobody: a unit for this request alone
+	}
+	switch d.choice.Reason {
+	case traffic.ByMatch:
+		d.reason = event.Match
+	case traffic.ByHand:
+		d.reason = event.ByHand
+	case traffic.ByWeights, traffic.ByFailover:
+	}
+	if d.choice.ByHand {
+		d.reason = event.ByHand
+	}
+	d.assigned = s.variants[d.choice.Variant]
+	d.propensity = d.choice.Propensity
+	if pinned != "" {
+		if err := d.pin(pinned); err != nil {
+			return err
+		}
+	}
+	d.answered, d.live = d.assigned, d.assigned.Live()
+	if d.live == nil {
+		d.failOver()
+	}
+	g.sign(d, w)
+	if d.live == nil {
+		return fault.Unavailablef("service %q has no model ready to answer", s.Name())
+	}
+	return nil
+}
+
+// pin gives the request to the variant with the version that its path names. It is an error where none has it.
+func (d *decision) pin(pinned string) error {
+	for _, v := range d.service.variants {
+		if live := v.Live(); live != nil && strconv.Itoa(live.Number) == pinned {
+			d.assigned, d.reason, d.propensity = v, event.Match, 1
+			return nil
+		}
+	}
+	if live := d.service.Live(); live != nil {
+		return notThisVersion(pinned, live)
+	}
+	return nil // that none is ready is told as ever
+}
+
+// failOver finds another variant for a request whose own has no version ready.
+func (d *decision) failOver() {
+	if d.policy == nil {
+		return
+	}
+	var without traffic.Set
+	for i, v := range d.service.variants {
+		if v.Live() == nil {
+			without |= traffic.SetOf(i)
+		}
+	}
+	second := d.policy.PickAmong(d.choice, without)
+	if second.Variant < 0 {
+		return
+	}
+	d.answered = d.service.variants[second.Variant]
+	d.live = d.answered.Live()
+	d.reason = event.Failover
+}
+
+// sign puts the token on the answer.
+func (g *Gateway) sign(d *decision, w http.ResponseWriter) {
+	if g.options.Keys == nil {
+		return
+	}
+	t := event.Token{
+		Decision: d.id, At: d.at, Service: d.service.hash, Variant: d.assigned.hash, Propensity: float32(d.propensity),
+	}
+	if d.policy != nil {
+		t.Epoch, t.PolicyVersion = d.policy.Epoch, d.policy.Version
+	}
+	var text [128]byte
+	d.token = string(event.AppendToken(text[:0], g.options.Keys, t))
+	w.Header()[TokenHeader] = []string{d.token} // canonical already
+}
+
+// record is the decision as it is written down.
+func (d *decision) record(status int, took time.Duration) event.Decision {
+	r := event.Decision{
+		ID: d.id, At: d.at, Service: d.service.Name(), Unit: string(d.unit[:d.unitLen]), RequestID: d.requestID,
+		Assigned: d.assigned.Name(), Answered: d.answered.Name(), Reason: d.reason, Propensity: d.propensity,
+		Status: uint16(status), Micros: micros(took), Label: d.label, Score: d.score,
+	}
+	if d.policy != nil {
+		r.Epoch, r.PolicyVersion = d.policy.Epoch, d.policy.Version
+	}
+	if d.live != nil {
+		r.Version = d.live.Digest
+	}
+	return r
+}
+
+// micros returns a duration in microseconds, as far as a record holds it.
+func micros(took time.Duration) uint32 {
+	return uint32(min(max(took.Microseconds(), 0), 1<<32-1))
+}

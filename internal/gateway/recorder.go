@@ -1,0 +1,150 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/serin-ml/serin/internal/event"
+)
+
+// Log is where a Recorder writes; event.Log has it.
+type Log interface {
+	Append(ctx context.Context, records ...event.Record) (event.Offset, error)
+}
+
+// RecorderOptions are what a Recorder needs. Log, Now and Logger are required.
+type RecorderOptions struct {
+	Log     Log
+	Now     func() time.Time
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer // nil: counted, but shown nowhere
+	Queue   int                   // decisions that may wait to be written; 0 means DefaultQueue
+	Ticks   <-chan time.Time      // when to write; nil: every flushEvery
+}
+
+// DefaultQueue is how many decisions may wait: at 200 ms between writes enough for 80,000 requests a second.
+const DefaultQueue = 16384
+
+const (
+	flushEvery  = 200 * time.Millisecond // decisions
+	tallyTicks  = 5                      // ticks between two writes of tallies: a second
+	flushAtEnd  = 5 * time.Second        // how long the last write may take
+	maxDecision = 1024                   // decisions in one write
+)
+
+// Recorder writes down what the gateway answers. Tallies are exact: they are appended every second, and merged and tried again when
+// that fails, so that a crash costs the last second alone. Decisions are detail: they wait in a bounded queue, and those that find no
+// room, or cannot be written, are dropped and counted. Neither ever holds up an answer.
+type Recorder struct {
+	options RecorderOptions
+	tallies tallies
+	queue   chan event.Decision
+	dropped *prometheus.CounterVec
+	written prometheus.Counter
+	failing atomic.Bool
+}
+
+// NewRecorder makes a recorder. It writes while Run runs.
+func NewRecorder(o RecorderOptions) *Recorder {
+	if o.Queue <= 0 {
+		o.Queue = DefaultQueue
+	}
+	r := &Recorder{
+		options: o, queue: make(chan event.Decision, o.Queue),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "serin_decisions_dropped_total",
+			Help: "Decisions that were not written down: for want of room in the queue, or because the log could not be written. Tallies count them all the same.",
+		}, []string{"why"}),
+		written: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "serin_decisions_written_total", Help: "Decisions written to the log.",
+		}),
+	}
+	for _, why := range []string{"queue", "log"} {
+		r.dropped.WithLabelValues(why)
+	}
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(r.dropped, r.written)
+	}
+	r.tallies.from = o.Now()
+	return r
+}
+
+// done takes down one answered request.
+func (r *Recorder) done(d *decision, status int, took time.Duration) {
+	r.tallies.add(d, status, took)
+	select {
+	case r.queue <- d.record(status, took):
+	default:
+		r.dropped.WithLabelValues("queue").Inc()
+	}
+}
+
+// Run writes until ctx ends, and then what is left.
+func (r *Recorder) Run(ctx context.Context) error {
+	ticks := r.options.Ticks
+	if ticks == nil {
+		ticker := time.NewTicker(flushEvery)
+		defer ticker.Stop()
+		ticks = ticker.C
+	}
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushAtEnd)
+			defer cancel()
+			r.writeDecisions(last)
+			return r.writeTallies(last)
+		case <-ticks:
+		}
+		r.writeDecisions(ctx)
+		if n%tallyTicks == 0 {
+			err := r.writeTallies(ctx)
+			switch failing := err != nil; {
+			case failing && !r.failing.Swap(true):
+				r.options.Logger.Error("tallies cannot be written; they are kept and tried again every second", "error", err)
+			case !failing && r.failing.Swap(false):
+				r.options.Logger.Info("tallies are written again")
+			}
+		}
+	}
+}
+
+// writeDecisions writes what waits in the queue.
+func (r *Recorder) writeDecisions(ctx context.Context) {
+	for {
+		batch := make([]event.Record, 0, min(len(r.queue), maxDecision))
+		for len(batch) < cap(batch) {
+			d := <-r.queue // nobody else takes from it
+			batch = append(batch, event.Record{Decision: &d})
+		}
+		if len(batch) == 0 {
+			return
+		}
+		if _, err := r.options.Log.Append(ctx, batch...); err != nil {
+			r.dropped.WithLabelValues("log").Add(float64(len(batch)))
+			return
+		}
+		r.written.Add(float64(len(batch)))
+	}
+}
+
+// writeTallies writes what was counted since the last time. What cannot be written is merged with what comes.
+func (r *Recorder) writeTallies(ctx context.Context) error {
+	taken := r.tallies.take(r.options.Now())
+	if len(taken) == 0 {
+		return nil
+	}
+	records := make([]event.Record, len(taken))
+	for i := range taken {
+		records[i].Tally = taken[i].Tally
+	}
+	if _, err := r.options.Log.Append(ctx, records...); err != nil {
+		r.tallies.giveBack(taken)
+		return err
+	}
+	return nil
+}

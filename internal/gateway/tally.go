@@ -1,0 +1,192 @@
+package gateway
+
+import (
+	"sync"
+	"time"
+
+	"github.com/serin-ml/serin/internal/event"
+)
+
+// tallies count what was answered, by service, epoch, variant, version and bucket of units. They are split, so that requests seldom wait for
+// each other.
+type tallies struct {
+	shards [tallyShards]tallyShard
+	mu     sync.Mutex
+	from   time.Time // when the counting of this interval began
+}
+
+const tallyShards = 8
+
+type tallyShard struct {
+	mu    sync.Mutex
+	cells map[cellKey]*event.Tally
+	erred map[erredKey]map[uint64]struct{} // of each epoch of a service, the units that had an error
+	_     [32]byte                         // apart from its neighbours in the cache
+}
+
+// cellKey names a tally by what lives as long as it does.
+type cellKey struct {
+	variant *Variant
+	live    *Live
+	epoch   uint32
+	bucket  uint8
+}
+
+// erredKey names an epoch of a service.
+type erredKey struct {
+	service *Service
+	epoch   uint32
+}
+
+// mostErred bounds the units whose first error is remembered, in each shard and epoch. Beyond, first errors are not counted.
+const mostErred = 1 << 16
+
+// keyed is a tally and its key.
+type keyed struct {
+	key cellKey
+	*event.Tally
+}
+
+// add counts one answered request.
+func (t *tallies) add(d *decision, status int, took time.Duration) {
+	key := cellKey{d.assigned, d.live, 0, d.bucket}
+	if d.policy != nil {
+		key.epoch = d.policy.Epoch
+	}
+	s := &t.shards[d.bucket%tallyShards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cell := s.cells[key]
+	if cell == nil {
+		cell = &event.Tally{Service: d.service.Name(), Epoch: key.epoch, Variant: d.assigned.Name(), Bucket: d.bucket}
+		if d.live != nil {
+			cell.Version = d.live.Digest
+		}
+		if s.cells == nil {
+			s.cells = map[cellKey]*event.Tally{}
+		}
+		s.cells[key] = cell
+	}
+	cell.Requests++
+	if class, failed := classOfError(status, d.timedOut); failed {
+		cell.Errors[class]++
+		if class != event.Client && class != event.Gone && s.first(d, key.epoch) {
+			cell.FirstErrors++
+		}
+		return
+	}
+	us := took.Microseconds()
+	cell.Micros += uint64(max(us, 0))
+	cell.Latency.Add(float64(us))
+	for _, c := range d.counts {
+		if cell.Labels == nil {
+			cell.Labels = map[string]uint64{}
+		}
+		cell.Labels[c.label] += c.rows
+	}
+}
+
+// first tells whether this is the first error of the request's unit in its epoch. Who is nobody in particular has a first error each time.
+func (s *tallyShard) first(d *decision, epoch uint32) bool {
+	if d.policy == nil || !d.choice.Unit.Known() {
+		return true
+	}
+	key, unit := erredKey{d.service, epoch}, event.Hash(string(d.unit[:d.unitLen]))
+	units := s.erred[key]
+	if _, seen := units[unit]; seen || len(units) >= mostErred {
+		return false
+	}
+	if units == nil {
+		if s.erred == nil {
+			s.erred = map[erredKey]map[uint64]struct{}{}
+		}
+		units = map[uint64]struct{}{}
+		s.erred[key] = units
+	}
+	units[unit] = struct{}{}
+	return true
+}
+
+// classOfError says who failed, if the status says that somebody did.
+func classOfError(status int, timedOut bool) (class event.ErrorClass, failed bool) {
+	switch {
+	case timedOut:
+		return event.Timeout, true
+	case status == statusGone:
+		return event.Gone, true
+	case status >= 500:
+		return event.Server, true
+	case status >= 400:
+		return event.Client, true
+	}
+	return 0, false
+}
+
+// take ends the interval at now, and returns what was counted in it.
+func (t *tallies) take(now time.Time) []keyed {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var all []keyed
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		cells := s.cells
+		s.cells = nil
+		s.forget()
+		s.mu.Unlock()
+		for key, cell := range cells {
+			if cell.From.IsZero() {
+				cell.From = t.from
+			}
+			cell.To = now
+			all = append(all, keyed{key, cell})
+		}
+	}
+	t.from = now
+	return all
+}
+
+// forget drops the units of epochs that have ended.
+func (s *tallyShard) forget() {
+	for key := range s.erred {
+		if p := key.service.Policy(); p == nil || p.Epoch != key.epoch {
+			delete(s.erred, key)
+		}
+	}
+}
+
+// giveBack merges tallies that could not be written with what was counted since.
+func (t *tallies) giveBack(taken []keyed) {
+	for _, k := range taken {
+		s := &t.shards[k.key.bucket%tallyShards]
+		s.mu.Lock()
+		if s.cells == nil {
+			s.cells = map[cellKey]*event.Tally{}
+		}
+		if cell := s.cells[k.key]; cell != nil {
+			merge(k.Tally, cell)
+		}
+		s.cells[k.key] = k.Tally // which keeps the earlier beginning
+		s.mu.Unlock()
+	}
+}
+
+// merge adds from to into.
+func merge(into, from *event.Tally) {
+	into.Requests += from.Requests
+	into.Fallbacks += from.Fallbacks
+	into.Limited += from.Limited
+	into.Shed += from.Shed
+	into.FirstErrors += from.FirstErrors
+	for i := range into.Errors {
+		into.Errors[i] += from.Errors[i]
+	}
+	into.Micros += from.Micros
+	into.Latency.Merge(&from.Latency)
+	for label, n := range from.Labels {
+		if into.Labels == nil {
+			into.Labels = map[string]uint64{}
+		}
+		into.Labels[label] += n
+	}
+}
