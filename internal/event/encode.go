@@ -164,7 +164,12 @@ func (d *decoder) decision() *Decision {
 		return r
 	}
 	const least = 4 // bytes of a slot: a claim of more slots than there are bytes for is not believed
-	r.Slots = make([]Slot, d.upTo(uint64(len(d.b)-d.at)/least))
+	n := d.upTo(uint64(len(d.b)-d.at) / least)
+	if n == 0 {
+		d.fail("it has slots, but none follow")
+		return r
+	}
+	r.Slots = make([]Slot, n)
 	for i := range r.Slots {
 		r.Slots[i] = Slot{Slot: d.byte(), Position: d.byte(), Arm: d.string(), Propensity: d.float()}
 	}
