@@ -64,8 +64,8 @@ func (b Band) Interval(s *Sketch, p float64) Interval {
 	if p-e > 0 {
 		i.Low, _ = s.QuantileBounds(p - e)
 	}
-	if p+e < 1 {
-		_, i.High = s.QuantileBounds(p + e)
+	if n := float64(s.Count()); math.Floor((p+e)*n)+1 <= n {
+		_, i.High, _ = s.atRank(uint64(math.Floor((p+e)*n)) + 1)
 	}
 	return i
 }

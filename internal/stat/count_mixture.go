@@ -51,6 +51,10 @@ func logShareEAbove(count, n, p, kappa float64) float64 {
 	case p <= 0:
 		return logShareE(count, n, 0, kappa)
 	}
+	// Below, P(Q > p) before the data drowns in the rounding of 1. Evidence against a larger share is evidence against this one.
+	if p = max(p, 1e-9/kappa); p > 0.5 {
+		return 0
+	}
 	a, b := kappa*p, kappa*(1-p)
 	return logShareE(count, n, p, kappa) + logBetaTail(p, a+count, b+n-count) - logBetaTail(p, a, b)
 }

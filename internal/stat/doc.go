@@ -7,6 +7,7 @@
 //	mean of a latency or reward; its difference         Moments -> Estimate, Difference, Lift -> MeanSequence
 //	the same, several requests per user                 Ratio (one pair per unit bucket) -> the same
 //	accuracy of two arms                                Share or Ratio.ShareEstimate -> Difference -> MeanSequence
+//	the same with few errors or few labels              ShareSequence.Difference
 //	error rate, slow requests, accuracy against a bar   ShareSequence (also for few data and rare events)
 //	who has more errors or complaints                   SplitTest with EventsKappa on the counts, LogEMore for harm
 //	paired answers of a shadow                          SplitTest with EventsKappa and weights 1, 1 on the disagreements

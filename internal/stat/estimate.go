@@ -89,20 +89,31 @@ func (m Moments) Estimate() Estimate {
 	return Estimate{Value: m.Mean, SE: known(math.Sqrt(m.Variance() / float64(m.N))), N: m.N}
 }
 
-// Share counts how many of N have a property: errors of requests, right answers of labelled ones.
+// Share counts how many of N have a property: errors of requests, right answers of labelled ones. A Count above N counts as N.
 type Share struct{ Count, N uint64 }
 
-// Value returns the share, NaN of nothing.
-func (s Share) Value() float64 { return float64(s.Count) / float64(s.N) }
+// MinEvents is the fewest hits, and the fewest misses, from which the error of a share is known well enough for MeanSequence. With
+// fewer the normal approximation fails badly: two arms of accuracy 98%, looked at from 30 labels on, differ "significantly" in up to
+// 13% of the cases at alpha 5%. With 8 of each in either arm the promise holds at alpha 5% and 1%, for all shares (simulated in the
+// tests).
+const MinEvents = 8
 
-// Estimate returns the share and its standard error sqrt(p(1-p)/N). Within the error, half a hit and half a miss are added to p,
-// so that 20 of 20 is not taken for certain. For a rate near 0 or 1 and for small samples ShareSequence is exact; this is for
-// differences and lifts.
+// Value returns the share, NaN of nothing.
+func (s Share) Value() float64 {
+	count, n := s.counts()
+	return count / n
+}
+
+func (s Share) counts() (count, n float64) { return float64(min(s.Count, s.N)), float64(s.N) }
+
+// Estimate returns the share and its standard error sqrt(p(1-p)/N), where p is the share with half a hit and half a miss more. The
+// error is not known for fewer than MinEvents hits or misses: ShareSequence and its Difference are exact there.
 func (s Share) Estimate() Estimate {
-	if s.N == 0 {
-		return Estimate{Value: math.NaN(), SE: math.Inf(1)}
+	e := Estimate{Value: s.Value(), SE: math.Inf(1), N: s.N}
+	if count, n := s.counts(); min(count, n-count) >= MinEvents {
+		e.SE = shareError(count, n)
 	}
-	return Estimate{Value: s.Value(), SE: shareError(float64(s.Count), float64(s.N)), N: s.N}
+	return e
 }
 
 func shareError(count, n float64) float64 {

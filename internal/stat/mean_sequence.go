@@ -12,8 +12,10 @@ import "math"
 //	rho = tune/(2·ln(1/alpha) + ln(1 + 2·ln(1/alpha)))
 //
 // GrowthBook's and Eppo's sequential intervals are the same formula. Tuned for the sample size at hand B is 3.04 at alpha = 0.05,
-// against 1.96 for a single look: the price of peeking is 2.4 times the sample. It rests on the central limit theorem from the
-// first look on: do not look before some 30 observations per arm (more for rare events: use ShareSequence or SplitTest).
+// against 1.96 for a single look: the price of peeking is 2.4 times the sample.
+//
+// It rests on the central limit theorem, from the first look on: look at means from some 30 independent observations per arm on, later
+// where few of them carry the sum (a reward that is nearly always 0). Shares see to that themselves, see MinEvents.
 type MeanSequence struct {
 	threshold float64 // ln(1/alpha)
 	rho       float64

@@ -14,6 +14,7 @@ import "math"
 // It wants some twenty pairs of like weight: look at Effective. The zero value is ready.
 type Ratio struct {
 	pairs            uint64
+	hits, misses     uint64 // pairs with y != 0, and with y != z
 	y, z, yy, yz, zz float64
 }
 
@@ -21,6 +22,12 @@ type Ratio struct {
 // bucket nobody fell in).
 func (r *Ratio) Add(y, z float64) {
 	r.pairs++
+	if y != 0 {
+		r.hits++
+	}
+	if y != z {
+		r.misses++
+	}
 	r.y += y
 	r.z += z
 	r.yy += y * y
@@ -31,6 +38,8 @@ func (r *Ratio) Add(y, z float64) {
 // Merge adds the pairs of o. No user may be in both.
 func (r *Ratio) Merge(o Ratio) {
 	r.pairs += o.pairs
+	r.hits += o.hits
+	r.misses += o.misses
 	r.y += o.y
 	r.z += o.z
 	r.yy += o.yy
@@ -52,14 +61,16 @@ func (r Ratio) Estimate() Estimate {
 	return Estimate{Value: value, SE: known(math.Sqrt(squares/(n-1)*n) / r.z), N: uint64(math.Round(r.z))}
 }
 
-// ShareEstimate is Estimate where y counts how many of the z observations have a property. Its standard error is never below that
-// of independent observations (see Share), so that a few users who agree by chance are not taken for certainty.
+// ShareEstimate is Estimate where y counts how many of the z observations have a property. Its standard error is never below that of
+// independent observations, and is not known while fewer than MinEvents pairs have a hit or fewer have a miss: the errors of one
+// user are one event.
 func (r Ratio) ShareEstimate() Estimate {
 	e := r.Estimate()
-	if !(r.z > 0) {
+	if min(r.hits, r.misses) < MinEvents {
+		e.SE = math.Inf(1)
 		return e
 	}
-	if single := shareError(r.y, r.z); math.IsInf(e.SE, 1) || e.SE < single {
+	if single := shareError(r.y, r.z); math.IsInf(e.SE, 1) || e.SE < single { // +Inf: all pairs have the same share
 		e.SE = single
 	}
 	return e

@@ -27,7 +27,7 @@ func NewShareSequence(alpha, tune float64) (ShareSequence, error) {
 
 // Interval returns the shares that the counts do not refute, 0 to 1 for no counts.
 func (q ShareSequence) Interval(s Share) Interval {
-	count, n := float64(min(s.Count, s.N)), float64(s.N)
+	count, n := s.counts()
 	return Interval{Estimate: s.Value(), Low: q.lower(count, n), High: 1 - q.lower(n-count, n), N: s.N}
 }
 
@@ -41,19 +41,30 @@ func (q ShareSequence) lower(count, n float64) float64 {
 	})
 }
 
+// Difference returns b's share less a's, with the limits of two sequences of error probability alpha/2 each (union bound). It is exact
+// from the first observation on, and wider than MeanSequence's interval where that one can be had (see MinEvents).
+func (q ShareSequence) Difference(a, b Share) Interval {
+	q.threshold += math.Ln2
+	x, y := q.Interval(a), q.Interval(b)
+	return Interval{Estimate: y.Estimate - x.Estimate, Low: y.Low - x.High, High: y.High - x.Low, N: x.N + y.N}
+}
+
 // LogE returns ln of the e-value against "the share is p".
 func (q ShareSequence) LogE(s Share, p float64) float64 {
-	return logShareE(float64(s.Count), float64(s.N), p, q.kappa)
+	count, n := s.counts()
+	return logShareE(count, n, p, q.kappa)
 }
 
 // LogEAbove returns ln of the e-value against "the share is at most p": for the error rate under a limit.
 func (q ShareSequence) LogEAbove(s Share, p float64) float64 {
-	return logShareEAbove(float64(s.Count), float64(s.N), p, q.kappa)
+	count, n := s.counts()
+	return logShareEAbove(count, n, p, q.kappa)
 }
 
 // LogEBelow returns ln of the e-value against "the share is at least p": for an accuracy above a bar.
 func (q ShareSequence) LogEBelow(s Share, p float64) float64 {
-	return logShareEAbove(float64(s.N-s.Count), float64(s.N), 1-p, q.kappa)
+	count, n := s.counts()
+	return logShareEAbove(n-count, n, 1-p, q.kappa)
 }
 
 // Clean returns the smallest number of observations that, if none of them is a hit, puts the upper limit at or below limit: what a
