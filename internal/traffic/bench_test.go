@@ -1,6 +1,7 @@
 package traffic
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -67,6 +68,24 @@ func TestPickingAllocatesNothing(t *testing.T) {
 		if got != 0 {
 			t.Errorf("%s: %v allocations", s.name, got)
 		}
+	}
+}
+
+// BenchmarkPickManyUnits asks for another unit each time, so that no branch is foretold.
+func BenchmarkPickManyUnits(b *testing.B) {
+	s := scenes(b)[0]
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	names := make([][]string, 4096)
+	for i := range names {
+		names[i] = []string{fmt.Sprintf("8d3a0c9e-41f2-4b8b-9a63-%012x", i)}
+	}
+	f := FromRequest(r)
+	i := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Header["X-User-Id"] = names[i%len(names)]
+		s.policy.Pick(f, nil)
+		i++
 	}
 }
 

@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"strings"
 )
@@ -36,8 +37,8 @@ func (f requestFacts) Cookie(name string) string {
 		for line != "" {
 			var part string
 			part, line, _ = strings.Cut(line, ";")
-			key, value, _ := strings.Cut(strings.Trim(part, " \t\r\n"), "=")
-			if strings.Trim(key, " \t\r\n") != name {
+			key, value, _ := strings.Cut(textproto.TrimString(part), "=")
+			if textproto.TrimString(key) != name {
 				continue
 			}
 			if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' {

@@ -42,9 +42,10 @@ func TestSipHashGivesThePublishedVectors(t *testing.T) {
 
 func TestMACIsHMACSHA256(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		key := macKey(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "key"))
+		secret := rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "secret")
+		key := newMACKey(secret)
 		message := rapid.SliceOfN(rapid.Byte(), 0, 400).Draw(t, "message")
-		h := hmac.New(sha256.New, key[:])
+		h := hmac.New(sha256.New, secret)
 		h.Write(message)
 		if got := key.mac(message); !bytes.Equal(got[:], h.Sum(nil)) {
 			t.Fatalf("%x", got)
@@ -147,12 +148,23 @@ func TestGoldenFilesAreWhatPythonComputes(t *testing.T) {
 
 func TestExponentialStaysInItsBounds(t *testing.T) {
 	for _, tt := range []struct{ hash, want uint64 }{
-		{math.MaxUint64, 32}, // u = 1 - 2^-53
-		{0, uint64(math.Ldexp(53*math.Ln2, 58))},
-		{1 << 63, uint64(math.Ldexp(math.Ln2, 58))},
+		{math.MaxUint64, 16}, // u = 1 - 2^-53
+		{0, uint64(math.Ldexp(53*math.Ln2, 57))},
+		{1 << 63, uint64(math.Ldexp(math.Ln2, 57))},
 	} {
 		if got := exponential(tt.hash); !near(float64(got), float64(tt.want), float64(tt.want)*1e-9) {
 			t.Errorf("%x: %d, want %d", tt.hash, got, tt.want)
+		}
+	}
+}
+
+func TestTheLowerBoundIsOne(t *testing.T) {
+	r := random(1)
+	for i := range uint64(million) {
+		for _, hash := range []uint64{r.Uint64(), i << 12, ^(i << 12), ^uint64(0) - r.Uint64()>>(i%64)} {
+			if time, bound := exponential(hash), atLeast(hash); bound > time || hash>>63 == 1 && bound < time/2 {
+				t.Fatalf("%x: at least %d, but %d", hash, bound, time)
+			}
 		}
 	}
 }

@@ -23,9 +23,9 @@ func user(name string) facts { return facts{"header:X-User-Id": name} }
 
 // The secrets of testdata/oracle.py.
 const (
-	unitSecret   = "unit secret of the golden file, longer than 32 bytes"
+	unitSecret   = "unit secret of the golden file, longer than 32 bytes, and than the 64 of a block"
 	firstSecret  = "first sticky secret"
-	secondSecret = "second sticky secret, also longer than 32 bytes"
+	secondSecret = "second sticky secret, longer than 32 bytes"
 )
 
 func testKeys(t testing.TB, ring ...string) *Keys {

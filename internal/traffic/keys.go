@@ -41,44 +41,49 @@ func NewKeys(unit []byte, ring ...[]byte) (*Keys, error) {
 			return nil, fault.Invalidf("key %d has %d bytes; at least %d are needed", i, len(secret), MinSecret)
 		}
 	}
-	k := &Keys{unit: derive(unit, "serin unit v1"), ring: make([]signer, len(ring))}
+	of := func(secret []byte, purpose string) macKey {
+		key := derive(secret, purpose)
+		return newMACKey(key[:])
+	}
+	k := &Keys{unit: of(unit, "serin unit v1"), ring: make([]signer, len(ring))}
 	for i, secret := range ring {
 		id := derive(secret, "serin sticky key id v1")
-		k.ring[i] = signer{id: [keyIDSize]byte(id[:]), key: derive(secret, "serin sticky v1")}
+		k.ring[i] = signer{id: [keyIDSize]byte(id[:]), key: of(secret, "serin sticky v1")}
 	}
 	return k, nil
 }
 
-// macKey is a key of HMAC-SHA256, padded with zeros to the block: 32 bytes at most are used of it.
-type macKey [32]byte
+// macKey is a key of HMAC-SHA256, as the two blocks that its hashes begin with.
+type macKey struct{ inner, outer [sha256.BlockSize]byte }
 
-// derive makes a key for one purpose from a secret of any length.
-func derive(secret []byte, purpose string) macKey {
-	if len(secret) > 32 {
+// newMACKey makes a key from a secret of any length.
+func newMACKey(secret []byte) macKey {
+	if len(secret) > sha256.BlockSize {
 		sum := sha256.Sum256(secret)
 		secret = sum[:]
 	}
-	var key macKey
-	copy(key[:], secret)
-	return key.mac([]byte(purpose))
+	var k macKey
+	copy(k.inner[:], secret)
+	k.outer = k.inner
+	for i := range k.inner {
+		k.inner[i] ^= 0x36
+		k.outer[i] ^= 0x5c
+	}
+	return k
+}
+
+// derive makes 32 bytes for one purpose from a secret.
+func derive(secret []byte, purpose string) [sha256.Size]byte {
+	k := newMACKey(secret)
+	return k.mac([]byte(purpose))
 }
 
 // mac returns the HMAC-SHA256 of message (RFC 2104). crypto/hmac does the same, but allocates three times; up to 192 bytes this
 // does not.
-func (k *macKey) mac(message []byte) [32]byte {
-	const block = sha256.BlockSize
-	var inner [block + 192]byte
-	var outer [block + sha256.Size]byte
-	for i := range block {
-		var b byte
-		if i < len(k) {
-			b = k[i]
-		}
-		inner[i], outer[i] = b^0x36, b^0x5c
-	}
-	sum := sha256.Sum256(append(inner[:block], message...))
-	copy(outer[block:], sum[:])
-	return sha256.Sum256(outer[:])
+func (k *macKey) mac(message []byte) [sha256.Size]byte {
+	var buf [sha256.BlockSize + 192]byte
+	sum := sha256.Sum256(append(append(buf[:0], k.inner[:]...), message...))
+	return sha256.Sum256(append(append(buf[:0], k.outer[:]...), sum[:]...))
 }
 
 // sign appends the first key's MAC of all of message to dst.

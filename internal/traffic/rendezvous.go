@@ -44,13 +44,20 @@ type runner struct {
 type race []runner
 
 // run returns the winner's place in the race among those that exclude has not, or -1 when none is left.
-func (r race) run(u *Unit, exclude Set) int {
+//
+// The unit, which may be long, is hashed once, under the salt; each variant hashes the eight bytes of that. Who cannot win any more
+// is spared the logarithm, which is why a race begins with the largest weight.
+func (r race) run(unit uint64, exclude Set) int {
 	best, bestTime := -1, uint64(0)
 	for i := range r {
 		if exclude.Has(r[i].variant) {
 			continue
 		}
-		time := exponential(u.hash(r[i].key))
+		hash := sipWord(r[i].key, unit)
+		if best >= 0 && !earlier(atLeast(hash), r[i].weight, bestTime, r[best].weight) {
+			continue
+		}
+		time := exponential(hash)
 		if best < 0 || earlier(time, r[i].weight, bestTime, r[best].weight) {
 			best, bestTime = i, time
 		}
@@ -65,9 +72,15 @@ func earlier(a, wa, b, wb uint64) bool {
 	return hi1 < hi2 || hi1 == hi2 && lo1 < lo2
 }
 
-// exponential turns a hash into -ln(u) in units of 2^-58, where u = (h + 1/2) / 2^52 with the hash's top 52 bits h: u is neither 0 nor
-// 1, and the result between 32 and 2^64.
+// exponential turns a hash into -ln(u) in units of 2^-57, where u = (h + 1/2) / 2^52 with the hash's top 52 bits h: u is neither 0 nor
+// 1, and the result between 16 and 2^63.
 func exponential(hash uint64) uint64 {
 	u := (float64(hash>>12) + 0.5) * 0x1p-52
-	return uint64(-math.Log(u) * 0x1p58)
+	return uint64(int64(-math.Log(u) * 0x1p57))
+}
+
+// atLeast is a lower bound of exponential: 1-u, which -ln(u) is never below, less what rounding may take off.
+func atLeast(hash uint64) uint64 {
+	bound := (1<<52-hash>>12)<<5 - 16
+	return bound - min(bound, bound>>48+2)
 }

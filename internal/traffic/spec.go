@@ -1,6 +1,7 @@
 package traffic
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -134,7 +135,7 @@ func (p *Policy) With(w Weights, epoch uint32, version uint64) (*Policy, error) 
 	q := *p
 	q.Epoch, q.Version, q.Salt = epoch, version, Salt(p.Service, epoch)
 	q.Variants, q.shares = slices.Clone(p.Variants), make([]float64, len(names))
-	q.assign, q.failover = nil, nil
+	q.unitKey, q.assign, q.failover = keyOf(q.Salt[:]), nil, nil
 	for i, name := range names {
 		weight := w[name]
 		q.Variants[i].Weight, q.shares[i] = weight, w.Share(name)
@@ -142,6 +143,9 @@ func (p *Policy) With(w Weights, epoch uint32, version uint64) (*Policy, error) 
 			q.assign = append(q.assign, runner{variantKey(purposeAssign, q.Salt, name), weight.billionths, i})
 			q.failover = append(q.failover, runner{variantKey(purposeFailover, q.Salt, name), weight.billionths, i})
 		}
+	}
+	for _, r := range []race{q.assign, q.failover} {
+		slices.SortStableFunc(r, func(a, b runner) int { return cmp.Compare(b.weight, a.weight) })
 	}
 	return &q, nil
 }

@@ -1,82 +1,91 @@
 package traffic
 
-// visitor is what a request says of itself.
-type visitor struct {
-	unit   Unit // not known: it says nothing
-	forged bool
-	renew  bool // its cookie is to be set again, with the key that signs now
+// cookie tells whether the server sets a cookie.
+func (p *Policy) cookie() bool { return p.sticky != nil && p.sticky.Cookie != "" }
 
-	// In mode plain:
+// plain tells whether the cookie holds a variant's name.
+func (p *Policy) plain() bool { return p.sticky != nil && p.sticky.Mode == ModePlain }
+
+// visitSigned finds the unit of a request: what it tells, else what its signed cookie proves.
+func (p *Policy) visitSigned(c *Choice, f Facts) {
+	if p.tell(c, f); c.Unit.Known() || !p.cookie() {
+		return
+	}
+	value := f.Cookie(p.sticky.Cookie)
+	if value == "" {
+		return
+	}
+	id, ok, current := p.keys.parseUnitCookie(value, p.sticky.Cookie)
+	if ok {
+		c.Unit, c.setsCookie = Unit{origin: sticky, id: id}, !current
+	}
+	c.Forged = !ok && p.index(value) < 0 // a variant's name is from when the mode was plain
+}
+
+// tell takes the unit that a request tells.
+func (p *Policy) tell(c *Choice, f Facts) {
+	if text := p.from.find(f); text != "" {
+		c.Unit = textUnit(text)
+	}
+}
+
+// held is what a request in mode plain says of its variant.
+type held struct {
 	name    string // in the cookie; "" if there is none
 	ticket  ticket
 	genuine bool // the server has set that name
 }
 
-// visit reads the unit and the cookies of a request.
-func (p *Policy) visit(f Facts) (v visitor) {
-	if text := p.from.find(f); text != "" {
-		v.unit = textUnit(text)
-	}
-	if p.sticky == nil || p.sticky.Cookie == "" || !p.plain() && v.unit.Known() {
-		return v
-	}
+// visitPlain finds what a request holds and its unit: what it tells, else what its ticket proves.
+func (p *Policy) visitPlain(c *Choice, f Facts) (h held) {
+	p.tell(c, f)
 	name := p.sticky.Cookie
-	value := f.Cookie(name)
-	if value == "" {
-		return v
+	if h.name = f.Cookie(name); h.name == "" {
+		return h
 	}
-	ok, current := false, false
-	if p.plain() {
-		v.name = value
-		v.ticket, ok, current = p.keys.parseTicket(f.Cookie(p.ticketCookie), name, value)
-		v.genuine, v.renew = ok, ok && !current
-		if ok && !v.unit.Known() {
-			v.unit = Unit{origin: sticky, id: v.ticket.id}
+	current := false
+	h.ticket, h.genuine, current = p.keys.parseTicket(f.Cookie(p.ticketCookie), name, h.name)
+	id := h.ticket.id
+	if !h.genuine {
+		var ok bool
+		if id, ok, current = p.keys.parseUnitCookie(h.name, name); !ok {
+			return h
 		}
-		if ok {
-			return v
-		}
+		h.name = "" // it is from when the mode was signed: the server's, and no variant
 	}
-	id, ok, current := p.keys.parseUnitCookie(value, name)
-	switch {
-	case ok && p.plain(): // from when the mode was signed: the server's, and no variant
-		v.name = ""
-		fallthrough
-	case ok:
-		if !v.unit.Known() {
-			v.unit = Unit{origin: sticky, id: id}
-		}
-		v.renew = !current
-	case !p.plain():
-		v.forged = p.index(value) < 0 // a variant's name is from when the mode was plain
+	c.setsCookie = !current
+	if !c.Unit.Known() {
+		c.Unit = Unit{origin: sticky, id: id}
 	}
-	return v
+	return h
 }
 
 // UnitOf returns the unit that a request tells or its sticky cookie proves, and false if it does neither. It draws nothing.
 func (p *Policy) UnitOf(f Facts) (Unit, bool) {
-	u := p.visit(f).unit
-	return u, u.Known()
+	var c Choice
+	if p.plain() {
+		p.visitPlain(&c, f)
+	} else {
+		p.visitSigned(&c, f)
+	}
+	return c.Unit, c.Unit.Known()
 }
 
-// plain tells whether the cookie holds a variant's name.
-func (p *Policy) plain() bool { return p.sticky != nil && p.sticky.Mode == ModePlain }
-
 // follow chooses in mode plain: by the cookie, where it holds.
-func (p *Policy) follow(c *Choice, v *visitor, random Random) {
-	held := p.index(v.name)
-	live := held >= 0 && p.shares[held] > 0
-	mine := v.genuine && v.ticket.service == p.owner && v.ticket.epoch == p.Epoch && v.ticket.id == p.ticketID(c.Unit)
-	c.ByHand = v.name != "" && (!v.genuine || v.ticket.byHand)
+func (p *Policy) follow(c *Choice, h *held, random Random) {
+	named := p.index(h.name)
+	live := named >= 0 && p.shares[named] > 0
+	mine := h.genuine && h.ticket.service == p.owner && h.ticket.epoch == p.Epoch && h.ticket.id == p.ticketID(c.Unit)
+	c.ByHand = h.name != "" && (!h.genuine || h.ticket.byHand)
 	if c.ByHand {
 		c.Reason = ByHand
 	}
 	switch {
-	case live && v.genuine && (mine || c.ByHand):
-		c.Variant, c.Propensity, c.setsCookie = held, v.ticket.propensity, v.renew
+	case live && h.genuine && (mine || c.ByHand):
+		c.Variant, c.Propensity = named, h.ticket.propensity
 		return
 	case live && c.ByHand:
-		c.Variant, c.Propensity = held, 1
+		c.Variant, c.Propensity = named, 1
 	case mine:
 		// Its variant has no weight any more. The hash has been asked in this epoch; what it says to the others now depends on what it
 		// said then. Fresh chance does not.

@@ -76,6 +76,7 @@ type Policy struct {
 	ticketCookie string
 	owner        uint64 // the service, as tickets name it
 	rules        []rule
+	unitKey      hashKey // the salt
 	assign       race
 	failover     race
 	shares       []float64 // by variant
@@ -94,13 +95,17 @@ type Choice struct {
 }
 
 // Pick chooses a variant for a request; there always is one. It allocates nothing.
-func (p *Policy) Pick(f Facts, random Random) Choice {
-	v := p.visit(f)
-	c := Choice{Unit: v.unit, Forged: v.forged, setsCookie: v.renew}
+func (p *Policy) Pick(f Facts, random Random) (c Choice) {
+	var h held
+	if p.plain() {
+		h = p.visitPlain(&c, f)
+	} else {
+		p.visitSigned(&c, f)
+	}
 	forced := p.match(f)
 	if !c.Unit.Known() {
 		c.Unit.id = newID(random)
-		if forced < 0 && p.sticky != nil && p.sticky.Cookie != "" {
+		if forced < 0 && p.cookie() {
 			c.Unit.origin, c.setsCookie = sticky, true
 		}
 	}
@@ -108,7 +113,7 @@ func (p *Policy) Pick(f Facts, random Random) Choice {
 	case forced >= 0:
 		c.Variant, c.Reason, c.Propensity, c.setsCookie = forced, ByMatch, 1, false
 	case p.plain():
-		p.follow(&c, &v, random)
+		p.follow(&c, &h, random)
 	default:
 		c.Variant, c.Propensity = p.draw(&c.Unit)
 	}
@@ -119,7 +124,7 @@ func (p *Policy) Pick(f Facts, random Random) Choice {
 func (p *Policy) draw(u *Unit) (variant int, propensity float64) {
 	v := p.assign[0].variant
 	if len(p.assign) > 1 {
-		v = p.assign[p.assign.run(u, 0)].variant
+		v = p.assign[p.assign.run(u.hash(p.unitKey), 0)].variant
 	}
 	return v, p.shares[v]
 }
@@ -129,7 +134,7 @@ func (p *Policy) draw(u *Unit) (variant int, propensity float64) {
 // variant's share among those that remain. It sets no cookie: the unit stays assigned to its first variant.
 func (p *Policy) PickAmong(first Choice, exclude Set) Choice {
 	c := Choice{Variant: -1, Reason: ByFailover, Unit: first.Unit, ByHand: first.ByHand}
-	won := p.failover.run(&c.Unit, exclude)
+	won := p.failover.run(c.Unit.hash(p.unitKey), exclude)
 	if won < 0 {
 		return c
 	}

@@ -46,11 +46,12 @@ def salt(service, epoch):
 
 def race(purpose, service, epoch, weights, unit, exclude=()):
     best = None
+    hashed = struct.pack("<Q", siphash24(salt(service, epoch), unit))
     for name, weight in weights.items():
         if weight == 0 or name in exclude:
             continue
         key = sha16(purpose.encode() + b"\0" + salt(service, epoch) + name.encode())
-        u = ((siphash24(key, unit) >> 12) + 0.5) / 2**52
+        u = ((siphash24(key, hashed) >> 12) + 0.5) / 2**52
         score = Fraction(weight) / Fraction(-math.log(u))
         if best is None or score > best[0]:
             best = (score, name)
@@ -62,13 +63,11 @@ def bucket(written):
 
 
 def derive(secret, purpose):
-    if len(secret) > 32:
-        secret = hashlib.sha256(secret).digest()
     return mac(secret, purpose)
 
 
-UNIT_SECRET = b"unit secret of the golden file, longer than 32 bytes"
-SECRETS = [b"first sticky secret", b"second sticky secret, also longer than 32 bytes"]
+UNIT_SECRET = b"unit secret of the golden file, longer than 32 bytes, and than the 64 of a block"
+SECRETS = [b"first sticky secret", b"second sticky secret, longer than 32 bytes"]
 
 
 def written(unit):
