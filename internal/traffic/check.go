@@ -123,17 +123,19 @@ func (p *Problems) name(field string, s source) {
 func (p *Problems) rule(at string, r *Rule, variants []string) {
 	p.check(!slices.Contains(variants, r.Variant), at+".variant", fmt.Sprintf("there is no variant %.80q", r.Variant), "known here: "+strings.Join(variants, ", "))
 	from, sources := r.source()
-	p.check(sources != 1, at, fmt.Sprintf("%d of header, cookie and query are given", sources), "give one; for one or another, write two rules")
-	if sources == 1 {
-		p.name(at+"."+from.kind, from)
-	}
 	tests := 0
 	for _, given := range []bool{r.Exact != "", r.Prefix != "", r.Regex != "", r.Present} {
 		if given {
 			tests++
 		}
 	}
-	p.check(tests != 1, at, fmt.Sprintf("%d of exact, prefix, regex and present are given", tests), "give one that is not empty, like exact: \"1\" or present: true")
+	if sources != 1 || tests != 1 {
+		p.check(true, at, fmt.Sprintf("%d of header, cookie and query are given, and %d of exact, prefix, regex and present", sources, tests),
+			"give one of each that is not empty, like header: X-Canary, exact: \"1\"; for one or another, write two rules")
+	}
+	if sources == 1 {
+		p.name(at+"."+from.kind, from)
+	}
 	if len(r.Regex) > maxRegex {
 		p.check(true, at+".regex", fmt.Sprintf("the expression has %d bytes", len(r.Regex)), fmt.Sprintf("keep to %d", maxRegex))
 	} else if _, err := regexp.Compile(r.Regex); err != nil {

@@ -13,8 +13,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/serin-ml/serin/internal/testenv"
 	"pgregory.net/rapid"
+
+	"github.com/serin-ml/serin/internal/testenv"
 )
 
 func TestSipHashGivesThePublishedVectors(t *testing.T) {

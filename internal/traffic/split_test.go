@@ -144,10 +144,10 @@ func TestFailoverHasExactlyThePropensityThatItSays(t *testing.T) {
 		var want [4]float64
 		counts := make([]int, 4)
 		total := 0
-		for i := 0; total < million/4; i++ {
+		for i := 0; total < million/20; i++ {
 			c := p.Pick(user(strconv.Itoa(i)), nil)
 			if c.Variant != first {
-				if first == 3 && i > 6*million {
+				if i > 2*million {
 					t.Fatal("too few units")
 				}
 				continue

@@ -43,11 +43,10 @@ func (p *Policy) visitPlain(c *Choice, f Facts) (h held) {
 	if h.name = f.Cookie(name); h.name == "" {
 		return h
 	}
-	current := false
-	h.ticket, h.genuine, current = p.keys.parseTicket(f.Cookie(p.ticketCookie), name, h.name)
-	id := h.ticket.id
-	if !h.genuine {
-		var ok bool
+	t, ok, current := p.keys.parseTicket(f.Cookie(p.ticketCookie), name, h.name)
+	h.ticket, h.genuine = t, ok
+	id := t.id
+	if !ok {
 		if id, ok, current = p.keys.parseUnitCookie(h.name, name); !ok {
 			return h
 		}

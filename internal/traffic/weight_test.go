@@ -8,8 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/serin-ml/serin/internal/fault"
 	"pgregory.net/rapid"
+
+	"github.com/serin-ml/serin/internal/fault"
 )
 
 func TestWeightsAreReadExactly(t *testing.T) {
