@@ -20,7 +20,8 @@ const (
 // Check tells every mistake in s, as Problems, given the names of the service's variants. Those are checked by who names them.
 func (s *Spec) Check(variants []string) error {
 	var all Problems
-	all.check(len(variants) > maxVariants, "weights", fmt.Sprintf("the service has %d variants", len(variants)), fmt.Sprintf("keep to %d", maxVariants))
+	all.check(len(variants) > maxVariants, "weights", fmt.Sprintf("the service has %d variants", len(variants)),
+		fmt.Sprintf("keep to %d", maxVariants))
 	all.weights("weights", s.FileWeights(variants), variants)
 	if s.Sticky != nil {
 		all.sticky(s.Sticky)
@@ -48,14 +49,16 @@ func (p *Problems) check(bad bool, field, message, hint string) {
 
 func (p *Problems) weights(at string, w Weights, variants []string) {
 	if len(w) == 0 {
-		p.check(true, at, fmt.Sprintf("the service has %d variants and no weights", len(variants)), "give the share of each, like {stable: 80, canary: 20}")
+		p.check(true, at, fmt.Sprintf("the service has %d variants and no weights", len(variants)),
+			"give the share of each, like {stable: 80, canary: 20}")
 		return
 	}
 	var percent, plain string
 	any := false
 	for _, name := range slices.Sorted(maps.Keys(w)) {
 		weight := w[name]
-		p.check(!slices.Contains(variants, name), at+field(name), fmt.Sprintf("there is no variant %.80q", name), "known here: "+strings.Join(variants, ", "))
+		p.check(!slices.Contains(variants, name), at+field(name), fmt.Sprintf("there is no variant %.80q", name),
+			"known here: "+strings.Join(variants, ", "))
 		switch {
 		case weight.percent:
 			percent = cmp.Or(percent, name)
@@ -65,7 +68,8 @@ func (p *Problems) weights(at string, w Weights, variants []string) {
 		any = any || !weight.IsZero()
 	}
 	p.check(!any, at, "every weight is 0: nobody would answer", "give at least one variant a weight above 0")
-	p.check(percent != "" && plain != "", at, fmt.Sprintf("%v for %s is a percentage and %v for %s is not", w[percent], percent, w[plain], plain),
+	p.check(percent != "" && plain != "", at,
+		fmt.Sprintf("%v for %s is a percentage and %v for %s is not", w[percent], percent, w[plain], plain),
 		"write all weights with % or none: 20% is 0.2")
 }
 
@@ -80,7 +84,8 @@ func field(key string) string {
 }
 
 func (p *Problems) sticky(s *Sticky) {
-	p.check(s.Cookie == "" && s.Unit == "", "sticky", "nothing says who is who", "give a unit like header:X-User-Id, or a cookie for the server to set, or both")
+	p.check(s.Cookie == "" && s.Unit == "", "sticky", "nothing says who is who",
+		"give a unit like header:X-User-Id, or a cookie for the server to set, or both")
 	switch from := parseSource(s.Unit); {
 	case s.Unit == "":
 	case from.kind == fromClient && s.Unit == fromClient:
@@ -93,7 +98,8 @@ func (p *Problems) sticky(s *Sticky) {
 	}
 	if s.Cookie != "" {
 		p.name("sticky.cookie", source{fromCookie, s.Cookie})
-		p.check(strings.HasPrefix(s.Cookie, "__"), "sticky.cookie", fmt.Sprintf("browsers bind conditions to names like %.80q", s.Cookie), "choose a name without __ in front")
+		p.check(strings.HasPrefix(s.Cookie, "__"), "sticky.cookie", fmt.Sprintf("browsers bind conditions to names like %.80q", s.Cookie),
+			"choose a name without __ in front")
 	}
 	switch s.Mode {
 	case ModeSigned:
@@ -103,7 +109,8 @@ func (p *Problems) sticky(s *Sticky) {
 		p.check(true, "sticky.mode", fmt.Sprintf("%.80q is no mode", s.Mode), "write signed or plain")
 	}
 	p.check(s.MaxAge < time.Second || s.MaxAge > maxMaxAge, "sticky.maxAge", fmt.Sprintf("%v is out of range", s.MaxAge), "give 1s to 400d")
-	p.check(s.Record != RecordHashed && s.Record != RecordPlain, "sticky.record", fmt.Sprintf("%.80q is no way to write down a unit", s.Record), "write hashed or plain")
+	p.check(s.Record != RecordHashed && s.Record != RecordPlain, "sticky.record",
+		fmt.Sprintf("%.80q is no way to write down a unit", s.Record), "write hashed or plain")
 }
 
 // token is what names of headers and cookies are made of (RFC 9110, section 5.6.2).
@@ -121,7 +128,8 @@ func (p *Problems) name(field string, s source) {
 }
 
 func (p *Problems) rule(at string, r *Rule, variants []string) {
-	p.check(!slices.Contains(variants, r.Variant), at+".variant", fmt.Sprintf("there is no variant %.80q", r.Variant), "known here: "+strings.Join(variants, ", "))
+	p.check(!slices.Contains(variants, r.Variant), at+".variant", fmt.Sprintf("there is no variant %.80q", r.Variant),
+		"known here: "+strings.Join(variants, ", "))
 	from, sources := r.source()
 	tests := 0
 	for _, given := range []bool{r.Exact != "", r.Prefix != "", r.Regex != "", r.Present} {

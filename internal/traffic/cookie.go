@@ -31,8 +31,10 @@ const (
 // ticketSuffix makes the name of the ticket's cookie of that of the variant's.
 const ticketSuffix = "-sig"
 
-// ticket proves that the server set the plain cookie, and keeps what was true then. How else could the server know: a name is easily
-// guessed, and whoever sets "canary" to look at it is no random user.
+// ticket proves that the server set the plain cookie, and keeps what was true then. A name alone proves nothing: anyone can write
+// "canary" into a cookie, and whoever does so to look at it is no random user. So the server sets a second cookie beside it, signed
+// for that name. A name that comes without a ticket, or with one that was signed for another name, was set by hand. It is honoured,
+// and the ticket that the answer carries marks its unit, so that changing the name back does not make it random again.
 type ticket struct {
 	byHand     bool    // the first value was not the server's: the unit is marked for as long as its cookies live
 	service    uint64  // a service of the same host may use the same name
@@ -41,8 +43,6 @@ type ticket struct {
 	id         [16]byte
 }
 
-var base64url = base64.RawURLEncoding.Strict()
-
 // appendUnitCookie appends the signed cookie of a unit.
 func (k *Keys) appendUnitCookie(dst []byte, id [16]byte, name string) []byte {
 	var buf [unitBody + macSize]byte
@@ -50,7 +50,7 @@ func (k *Keys) appendUnitCookie(dst []byte, id [16]byte, name string) []byte {
 	b = append(b, k.ring[0].id[:]...)
 	b = append(b, id[:]...)
 	var message [maxMessage]byte
-	return base64url.AppendEncode(dst, k.sign(b, unitMessage(message[:0], b, name)))
+	return base64.RawURLEncoding.AppendEncode(dst, k.sign(b, unitMessage(message[:0], b, name)))
 }
 
 // maxMessage has room for what a MAC covers when names are of usual length; longer ones allocate.
@@ -89,7 +89,7 @@ func (k *Keys) appendTicket(dst []byte, t ticket, name, variant string) []byte {
 	b = binary.BigEndian.AppendUint64(b, math.Float64bits(t.propensity))
 	b = append(b, t.id[:]...)
 	var message [maxMessage]byte
-	return base64url.AppendEncode(dst, k.sign(b, ticketMessage(message[:0], b, name, variant)))
+	return base64.RawURLEncoding.AppendEncode(dst, k.sign(b, ticketMessage(message[:0], b, name, variant)))
 }
 
 func ticketMessage(dst, body []byte, name, variant string) []byte {
@@ -123,10 +123,10 @@ func (k *Keys) parseTicket(text, name, variant string) (t ticket, ok, current bo
 // decode fills dst from text, which must have exactly its length.
 func decode(dst []byte, text string) bool {
 	var buf [ticketText]byte
-	if len(text) != base64url.EncodedLen(len(dst)) {
+	if len(text) != base64.RawURLEncoding.EncodedLen(len(dst)) {
 		return false
 	}
-	n, err := base64url.Decode(dst, buf[:copy(buf[:], text)])
+	n, err := base64.RawURLEncoding.Decode(dst, buf[:copy(buf[:], text)])
 	return err == nil && n == len(dst)
 }
 

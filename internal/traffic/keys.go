@@ -29,9 +29,9 @@ const (
 )
 
 // NewKeys makes keys from secrets. A secret may serve other uses too: what is used here is derived from it. A change of unit gives
-// every unit another name in the log and parts its past from its future; the ring may change at any time, best with the new secret
-// in front and the old ones kept for as long as their cookies live. A secret of less than MinSecret bytes, no ring, or one of more
-// than MaxRing is Invalid.
+// every unit another name in the log and parts its past from its future. The ring may change at any time, best with the new secret
+// in front and the old ones kept for as long as their cookies live: a cookie under a key that is gone is a stranger's. A secret of
+// less than MinSecret bytes, no ring, or one of more than MaxRing is Invalid.
 func NewKeys(unit []byte, ring ...[]byte) (*Keys, error) {
 	if len(ring) == 0 || len(ring) > MaxRing {
 		return nil, fault.Invalidf("a ring of %d keys for cookies; it takes 1 to %d", len(ring), MaxRing)

@@ -99,7 +99,8 @@ func (l Layers) release(now time.Time) Layer {
 	if !r.Lease.IsZero() && !now.Before(r.Lease) {
 		wanted = maps.Clone(wanted)
 		delete(wanted, r.Candidate)
-		out.Notes = append(out.Notes, fmt.Sprintf("its controller has not been heard of since the lease ended at %s: the candidate gets nobody", stamp(r.Lease)))
+		out.Notes = append(out.Notes, fmt.Sprintf("the lease of its controller ended at %s: the candidate gets nobody",
+			stamp(r.Lease)))
 		if l.total(wanted) == 0 {
 			wanted = Weights{r.Stable: {billionths: 1e9}}
 		}
@@ -174,6 +175,7 @@ func (o *Override) Check(variants []string) error {
 		all.check(len(text.value) > maxText, text.field, fmt.Sprintf("it has %d bytes", len(text.value)), fmt.Sprintf("keep to %d", maxText))
 	}
 	all.check(!o.Expires.After(o.At), "expires", "it ends before it begins", "give a time to come; what is to stay belongs in the file")
-	all.check(o.Expires.Sub(o.At) > maxOverride, "expires", "it is more than a year away", "give a nearer time; what is to stay belongs in the file")
+	all.check(o.Expires.Sub(o.At) > maxOverride, "expires", "it is more than a year away",
+		"give a nearer time; what is to stay belongs in the file")
 	return all.err()
 }

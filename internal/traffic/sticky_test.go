@@ -134,12 +134,12 @@ func TestNoTamperedCookieCounts(t *testing.T) {
 		}
 	}
 	change := func(text string, bit int) string { // of the bytes, so that every text is base64url
-		b, err := base64url.DecodeString(text)
+		b, err := base64.RawURLEncoding.DecodeString(text)
 		if err != nil {
 			t.Fatal(err)
 		}
 		b[bit/8%len(b)] ^= 1 << (bit % 8)
-		return base64url.EncodeToString(b)
+		return base64.RawURLEncoding.EncodeToString(b)
 	}
 	for bit := range (ticketBody + macSize) * 8 {
 		try(change(unit, bit), change(sig, bit))
@@ -150,12 +150,44 @@ func TestNoTamperedCookieCounts(t *testing.T) {
 	}
 	try(sig, unit)
 	try(strings.ToUpper(unit), strings.ToUpper(sig))
-	padded, _ := base64url.DecodeString(unit)
+	padded, _ := base64.RawURLEncoding.DecodeString(unit)
 	try(base64.StdEncoding.EncodeToString(padded)+"=", sig[1:]+"=")
 	t.Logf("%d tampered cookies", tampered)
 }
 
+func TestAMatchedRequestSetsNoCookieNotEvenWithANewKey(t *testing.T) {
+	for _, change := range []func(*Spec, *Options){signedCookie, plainCookie} {
+		before := policy(t, "a=1 b=0", change)
+		after := policy(t, "a=1 b=0", change, func(s *Spec, o *Options) {
+			o.Keys = testKeys(t, secondSecret, firstSecret)
+			s.Match = []Rule{{Variant: "b", Header: "X-B", Present: true}}
+		})
+		jar := facts{"header:X-B": "1"}
+		first := jar.visit(before, random(1))
+		h := http.Header{}
+		c := after.Pick(jar, random(2))
+		if after.SetCookies(h, c, true); len(h) != 0 || c.Reason != ByMatch || c.Unit != first.Unit {
+			t.Errorf("%+v sets %v", c, h)
+		}
+	}
+}
+
 // What follows is mode plain.
+
+func TestATicketWithAFlagOfALaterVersionProvesNothing(t *testing.T) {
+	k := testKeys(t)
+	body, err := base64.RawURLEncoding.DecodeString(string(k.appendTicket(nil, ticket{propensity: 1}, "sid", "a")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for flags, want := range []bool{true, true, false, false} {
+		body[1] = byte(flags)
+		signed := k.sign(body[:ticketBody:ticketBody], ticketMessage(nil, body[:ticketBody], "sid", "a"))
+		if got, ok, _ := k.parseTicket(base64.RawURLEncoding.EncodeToString(signed), "sid", "a"); ok != want || got.byHand != (flags == 1) {
+			t.Errorf("flags %d: %+v %t", flags, got, ok)
+		}
+	}
+}
 
 func TestAPlainCookieHoldsTheVariantAndItsPropensity(t *testing.T) {
 	p := policy(t, "stable=80 canary=20", plainCookie)

@@ -129,9 +129,10 @@ func (p *Policy) draw(u *Unit) (variant int, propensity float64) {
 	return v, p.shares[v]
 }
 
-// PickAmong makes another choice for the unit of first when the variants in exclude cannot answer: by the weights of those that remain,
-// always the same for the same unit and epoch. Variants of weight 0 stay out. The propensity is that of the second choice alone, given that it came to one: the
-// variant's share among those that remain. It sets no cookie: the unit stays assigned to its first variant.
+// PickAmong makes another choice for the unit of first when the variants in exclude cannot answer: by the weights of those that
+// remain, always the same for the same unit and epoch. Variants of weight 0 stay out. The propensity is that of the second choice
+// alone, given that it came to one: the variant's share among those that remain. It sets no cookie: the unit stays assigned to its
+// first variant.
 func (p *Policy) PickAmong(first Choice, exclude Set) Choice {
 	c := Choice{Variant: -1, Reason: ByFailover, Unit: first.Unit, ByHand: first.ByHand}
 	won := p.failover.run(c.Unit.hash(p.unitKey), exclude)
