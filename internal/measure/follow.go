@@ -1,0 +1,165 @@
+package measure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/serin-ml/serin/internal/event"
+)
+
+// Sink keeps figures, and its own place in the log with them: both change in one transaction.
+type Sink interface {
+	// Place returns the generation that wrote last, and the offset to go on from.
+	Place(ctx context.Context) (generation uint64, at event.Offset, err error)
+	// Apply adds the records between two offsets. What was applied before, and what a stale generation brings, changes nothing.
+	Apply(ctx context.Context, generation uint64, from, to event.Offset, batch []Item) error
+	// Skip goes on behind records that are gone, and writes that down.
+	Skip(ctx context.Context, generation uint64, to event.Offset, why string) error
+}
+
+// FollowerOptions tune a Follower. Zero values are the defaults.
+type FollowerOptions struct {
+	Generation uint64        // fences an earlier follower of the same sink; 0 is that of the sink
+	Batch      int           // records a transaction, at most; default 8192
+	Every      time.Duration // how often the log's end is looked at; default 250 ms
+	// Wait waits until the time is over or ctx is done; nil is a timer.
+	Wait func(ctx context.Context, d time.Duration) error
+	// Now is the clock for Lag; nil is time.Now.
+	Now func() time.Time
+}
+
+// Follower reads the log into a sink.
+type Follower struct {
+	log     event.Log
+	sink    Sink
+	options FollowerOptions
+
+	mu  sync.Mutex
+	lag Lag
+}
+
+// Lag says how far a Follower is.
+type Lag struct {
+	Applied event.Offset // all before it is in the sink
+	End     event.Offset // of the log, when it was last looked at
+	Since   time.Time    // when the follower was last at the end; zero: never
+	Err     error        // why it does not go on; nil if it does
+}
+
+// The waits after an error: the first, and the longest.
+const (
+	backoffFirst = 100 * time.Millisecond
+	backoffMost  = 30 * time.Second
+)
+
+// NewFollower makes a Follower. Run it.
+func NewFollower(log event.Log, sink Sink, options FollowerOptions) *Follower {
+	if options.Batch <= 0 {
+		options.Batch = 8192
+	}
+	if options.Every <= 0 {
+		options.Every = 250 * time.Millisecond
+	}
+	if options.Wait == nil {
+		options.Wait = wait
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	return &Follower{log: log, sink: sink, options: options}
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Lag returns how far the follower is.
+func (f *Follower) Lag() Lag {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lag
+}
+
+// Run follows the log until ctx is done, and returns nil then. An error does not end it: it is shown in Lag and tried again, after a
+// wait that doubles up to 30 s. Damage in the log stops it at that place, as only a person may decide to do without the records there.
+func (f *Follower) Run(ctx context.Context) error {
+	backoff := backoffFirst
+	for {
+		pause := f.options.Every
+		if err := f.CatchUp(ctx); err != nil && ctx.Err() == nil {
+			f.note(func(l *Lag) { l.Err = err })
+			pause = backoff
+			backoff = min(2*backoff, backoffMost)
+		} else {
+			backoff = backoffFirst
+		}
+		if err := f.options.Wait(ctx, pause); err != nil {
+			return nil //nolint:nilerr // the context is done, as it should be in the end
+		}
+	}
+}
+
+// CatchUp applies what the log holds now.
+func (f *Follower) CatchUp(ctx context.Context) error {
+	generation, at, err := f.sink.Place(ctx)
+	if err != nil {
+		return err
+	}
+	if f.options.Generation != 0 {
+		generation = f.options.Generation
+	}
+	for {
+		next, err := f.step(ctx, generation, at)
+		if err != nil {
+			return err
+		}
+		end := f.log.End()
+		f.note(func(l *Lag) {
+			l.Applied, l.End, l.Err = next, end, nil
+			if next == at {
+				l.Since = f.options.Now()
+			}
+		})
+		if next == at {
+			return nil
+		}
+		at = next
+	}
+}
+
+// step applies one batch and returns where it ended.
+func (f *Follower) step(ctx context.Context, generation uint64, at event.Offset) (event.Offset, error) {
+	batch := make([]Item, 0, min(f.options.Batch, 1024))
+	next, err := f.log.Read(ctx, at, f.options.Batch, func(at event.Offset, r event.Record) error {
+		batch = append(batch, Item{At: at, Record: r})
+		return nil
+	})
+	if gone, ok := errors.AsType[*event.GoneError](err); ok && gone.Oldest > at {
+		why := fmt.Sprintf("retention had removed the records before offset %d", gone.Oldest)
+		return gone.Oldest, f.sink.Skip(ctx, generation, gone.Oldest, why)
+	}
+	// What was read before an error, such as damage further on, is good.
+	if next > at {
+		if failed := f.sink.Apply(ctx, generation, at, next, batch); failed != nil {
+			return at, failed
+		}
+		return next, nil
+	}
+	return at, err
+}
+
+func (f *Follower) note(change func(*Lag)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(&f.lag)
+}

@@ -1,0 +1,161 @@
+package sqlite
+
+import (
+	"bytes"
+	"encoding/binary"
+	"sort"
+
+	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/fault"
+)
+
+// A slot is what is remembered of all decisions whose ids begin with the same five bytes, which is 256 ms of time: for each the rest
+// of its id, what is known of it (a row of the table known), and its place in the log. It takes some 15 bytes a decision, and finding
+// one reads one row.
+//
+// The form is the version, 1; the number of decisions as a uvarint; the rests of the ids, 11 bytes each, in ascending order; the rows
+// of known, uvarints; the places as zigzag varints, each told from the one before.
+
+const (
+	slotVersion = 1
+	idHead      = 5
+	idRest      = len(event.ID{}) - idHead
+)
+
+// slotOf returns the slot in which a decision is found.
+func slotOf(id event.ID) int64 {
+	return int64(id[0])<<32 | int64(binary.BigEndian.Uint32(id[1:idHead]))
+}
+
+// slotEntry is one decision in a slot.
+type slotEntry struct {
+	rest  [idRest]byte
+	known uint64
+	place event.Offset
+}
+
+func entryOf(id event.ID, known uint64, place event.Offset) slotEntry {
+	e := slotEntry{known: known, place: place}
+	copy(e.rest[:], id[idHead:])
+	return e
+}
+
+// mergeSlot adds entries, in the order of the log, to those of a slot: of two with the same id the first stays.
+func mergeSlot(old, added []slotEntry) []slotEntry {
+	all := append(old, added...)
+	sort.SliceStable(all, func(i, j int) bool { return bytes.Compare(all[i].rest[:], all[j].rest[:]) < 0 })
+	kept := all[:0]
+	for _, e := range all {
+		if len(kept) == 0 || kept[len(kept)-1].rest != e.rest {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+func appendSlot(dst []byte, entries []slotEntry) []byte {
+	dst = binary.AppendUvarint(append(dst, slotVersion), uint64(len(entries)))
+	for i := range entries {
+		dst = append(dst, entries[i].rest[:]...)
+	}
+	for i := range entries {
+		dst = binary.AppendUvarint(dst, entries[i].known)
+	}
+	last := event.Offset(0)
+	for i := range entries {
+		dst = binary.AppendVarint(dst, int64(entries[i].place-last))
+		last = entries[i].place
+	}
+	return dst
+}
+
+func slotDamaged(what string) error {
+	return fault.Internalf("a slot of decisions in telemetry.db is damaged: %s", what).
+		WithHint("stop the server, move telemetry.db away and start it again: the file is made anew from the log")
+}
+
+// slotHeader returns how many decisions there are, and what follows.
+func slotHeader(body []byte) (n int, rest []byte, err error) {
+	if len(body) == 0 || body[0] != slotVersion {
+		return 0, nil, slotDamaged("its version is not known")
+	}
+	count, size := binary.Uvarint(body[1:])
+	if size <= 0 || count > uint64(len(body)/idRest) {
+		return 0, nil, slotDamaged("it claims more decisions than it holds")
+	}
+	return int(count), body[1+size:], nil
+}
+
+// parseSlot reads what appendSlot wrote, to be merged.
+func parseSlot(body []byte) ([]slotEntry, error) {
+	n, b, err := slotHeader(body)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) < n*idRest {
+		return nil, slotDamaged("it is cut short")
+	}
+	entries := make([]slotEntry, n)
+	for i := range entries {
+		copy(entries[i].rest[:], b[i*idRest:])
+		if i > 0 && bytes.Compare(entries[i-1].rest[:], entries[i].rest[:]) >= 0 {
+			return nil, slotDamaged("its ids are out of order")
+		}
+	}
+	b = b[n*idRest:]
+	for i := range entries {
+		known, size := binary.Uvarint(b)
+		if size <= 0 {
+			return nil, slotDamaged("it is cut short")
+		}
+		entries[i].known, b = known, b[size:]
+	}
+	last := event.Offset(0)
+	for i := range entries {
+		delta, size := binary.Varint(b)
+		if size <= 0 {
+			return nil, slotDamaged("it is cut short")
+		}
+		last += event.Offset(delta)
+		entries[i].place, b = last, b[size:]
+	}
+	if len(b) > 0 {
+		return nil, slotDamaged("more follows than belongs to it")
+	}
+	return entries, nil
+}
+
+// findInSlot returns what is known of one decision, and its place, without taking the slot apart.
+func findInSlot(body []byte, id event.ID) (known uint64, place event.Offset, found bool, err error) {
+	n, b, err := slotHeader(body)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	if len(b) < n*idRest {
+		return 0, 0, false, slotDamaged("it is cut short")
+	}
+	rest := id[idHead:]
+	i := sort.Search(n, func(i int) bool { return bytes.Compare(b[i*idRest:(i+1)*idRest], rest) >= 0 })
+	if i == n || !bytes.Equal(b[i*idRest:(i+1)*idRest], rest) {
+		return 0, 0, false, nil
+	}
+	b = b[n*idRest:]
+	for k := range n {
+		v, size := binary.Uvarint(b)
+		if size <= 0 {
+			return 0, 0, false, slotDamaged("it is cut short")
+		}
+		if k == i {
+			known = v
+		}
+		b = b[size:]
+	}
+	for range i + 1 {
+		delta, size := binary.Varint(b)
+		if size <= 0 {
+			return 0, 0, false, slotDamaged("it is cut short")
+		}
+		place, b = place+event.Offset(delta), b[size:]
+	}
+	return known, place, true, nil
+}

@@ -1,0 +1,176 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+
+	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/measure"
+)
+
+// scopeKey is what units are told apart in: a unit that moves to another epoch is drawn anew.
+type scopeKey struct {
+	service string
+	epoch   uint32
+}
+
+// scope is a scopeKey's row.
+type scope struct {
+	id     int64
+	units  int64
+	shares map[shareKey]*share
+}
+
+type shareKey struct {
+	policyVersion uint64
+	variant       string
+}
+
+// share is the probability with which a policy draws a variant, and how many units were first seen there.
+type share struct {
+	share float64
+	units int64
+	mixed bool // decisions disagree about the share
+}
+
+// unitSeen is a unit in a decision that was drawn by weights.
+type unitSeen struct {
+	scopeKey
+	shareKey
+	unit  int64
+	share float64
+	at    string
+}
+
+// unitOf says which unit a decision shows for the sample ratio, if any. Only what weights decided tells whether they were held to,
+// also where another variant then had to answer.
+func unitOf(d *event.Decision) (u unitSeen, ok bool) {
+	if d.Rank || d.Unit == "" || d.Reason != event.Weights && d.Reason != event.Failover && d.Reason != event.Fallback {
+		return u, false
+	}
+	if !(d.Propensity > 0 && d.Propensity <= 1) {
+		return u, false
+	}
+	return unitSeen{
+		scopeKey{d.Service, d.Epoch}, shareKey{d.PolicyVersion, d.Assigned}, int64(event.Hash(d.Unit)), d.Propensity,
+		d.At.UTC().Format(timeForm),
+	}, true
+}
+
+func (s *Sink) loadScopes(ctx context.Context, m *memory) error {
+	byID := map[int64]*scope{}
+	err := s.rows(ctx, "SELECT id, service, epoch, units FROM scopes", func(scan func(...any) error) error {
+		var key scopeKey
+		c := &scope{shares: map[shareKey]*share{}}
+		err := scan(&c.id, &key.service, &key.epoch, &c.units)
+		m.scopes[key], byID[c.id] = c, c
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.rows(ctx, "SELECT scope, policy_version, variant, share, units, mixed FROM shares", func(scan func(...any) error) error {
+		var id, version int64
+		var key shareKey
+		var row share
+		if err := scan(&id, &version, &key.variant, &row.share, &row.units, &row.mixed); err != nil {
+			return err
+		}
+		key.policyVersion = uint64(version)
+		if c := byID[id]; c != nil {
+			c.shares[key] = &row
+		}
+		return nil
+	})
+}
+
+// scopeUnit is a row of units.
+type scopeUnit struct{ scope, unit int64 }
+
+// writeUnits counts units that were not seen before in their epoch, each for the share it was first drawn with.
+func (s *Sink) writeUnits(ctx context.Context, b *batch) error {
+	var keys []any
+	seen := map[scopeUnit]bool{}
+	for _, u := range b.units {
+		c, err := s.share(ctx, u)
+		if err != nil {
+			return err
+		}
+		row := scopeUnit{c.id, u.unit}
+		if _, asked := seen[row]; !asked && c.units < int64(s.options.MaxUnits) {
+			seen[row] = false
+			keys = append(keys, row.scope, row.unit)
+		}
+	}
+	if err := s.sql.unitsOf.each(ctx, keys, func(scan func(...any) error) error {
+		var row scopeUnit
+		err := scan(&row.scope, &row.unit)
+		seen[row] = true
+		return err
+	}); err != nil {
+		return err
+	}
+	var added []scopeUnit
+	changed := map[*scope]map[shareKey]bool{}
+	for _, u := range b.units {
+		c := s.memory.scopes[u.scopeKey]
+		row := scopeUnit{c.id, u.unit}
+		if known, asked := seen[row]; known || !asked || c.units >= int64(s.options.MaxUnits) {
+			continue
+		}
+		seen[row] = true
+		c.units++
+		c.shares[u.shareKey].units++
+		added = append(added, row)
+		if changed[c] == nil {
+			changed[c] = map[shareKey]bool{}
+		}
+		changed[c][u.shareKey] = true
+	}
+	return s.writeUnitRows(ctx, added, changed)
+}
+
+func (s *Sink) writeUnitRows(ctx context.Context, added []scopeUnit, changed map[*scope]map[shareKey]bool) error {
+	slices.SortFunc(added, func(a, b scopeUnit) int { return cmp.Or(cmp.Compare(a.scope, b.scope), cmp.Compare(a.unit, b.unit)) })
+	for _, row := range added {
+		if err := s.sql.units.add(ctx, row.scope, row.unit); err != nil {
+			return err
+		}
+	}
+	for c, keys := range changed {
+		if _, err := s.sql.scopeUnits.ExecContext(ctx, c.units, c.id); err != nil {
+			return err
+		}
+		for key := range keys {
+			if _, err := s.sql.shareUnits.ExecContext(ctx, c.shares[key].units, c.id, int64(key.policyVersion), key.variant); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// share returns the scope of a unit, and makes its row and the share's.
+func (s *Sink) share(ctx context.Context, u unitSeen) (*scope, error) {
+	c := s.memory.scopes[u.scopeKey]
+	if c == nil {
+		c = &scope{id: int64(len(s.memory.scopes) + 1), shares: map[shareKey]*share{}}
+		if _, err := s.sql.scope.ExecContext(ctx, c.id, u.service, int64(u.epoch)); err != nil {
+			return nil, err
+		}
+		s.memory.scopes[u.scopeKey] = c
+	}
+	row := c.shares[u.shareKey]
+	if row != nil && (row.mixed || math.Abs(row.share-u.share) <= measure.ShareTolerance) {
+		return c, nil
+	}
+	if row == nil {
+		c.shares[u.shareKey] = &share{share: u.share}
+	} else {
+		row.mixed = true
+	}
+	_, err := s.sql.share.ExecContext(ctx, c.id, int64(u.policyVersion), u.variant, u.share, u.at)
+	return c, err
+}
