@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"math"
 	"strconv"
 	"strings"
 
@@ -10,35 +11,39 @@ import (
 // maxLabel is the length in bytes to which a label is cut.
 const maxLabel = 128
 
+// maxNumber is the length in bytes up to which digits are a number: a float64 holds so many without rounding. More are a name.
+const maxNumber = 15
+
 // NormaliseLabel gives a label the form in which labels are kept and compared: without space around it, numbers in their shortest
 // decimal form ("1.0" and "01" are "1"), true and false in lower case, invalid UTF-8 replaced, at most 128 bytes. All else, also upper
 // and lower case, is kept, as "A" and "a" may be two classes. Normalising twice changes nothing.
 func NormaliseLabel(label string) string {
-	label = strings.TrimSpace(label)
-	if len(label) == 1 && label[0] < 0x80 { // most labels; nothing below would change them
+	if len(label) == 1 && label[0] > ' ' && label[0] < 0x7f { // most labels; nothing below would change them
 		return label
 	}
-	if label == "" {
-		return ""
+	label = strings.ToValidUTF8(strings.ReplaceAll(label, "\x00", ""), "\uFFFD")
+	label = strings.TrimSpace(label)
+	if len(label) > maxLabel {
+		label = strings.TrimSpace(strings.ToValidUTF8(label[:maxLabel], ""))
 	}
-	if c := label[0]; c >= '0' && c <= '9' || c == '-' || c == '+' || c == '.' {
-		if v, err := strconv.ParseFloat(label, 64); err == nil && len(label) <= 32 && strings.Trim(label, "0123456789+-.eE") == "" {
+	if label != "" && len(label) <= maxNumber && strings.Trim(label, "0123456789+-.eE") == "" {
+		if v, err := strconv.ParseFloat(label, 64); err == nil {
 			return formatNumber(v)
 		}
 	}
 	if strings.EqualFold(label, "true") || strings.EqualFold(label, "false") {
 		return strings.ToLower(label)
 	}
-	label = strings.ToValidUTF8(strings.ReplaceAll(label, "\x00", ""), "\uFFFD")
-	if len(label) > maxLabel {
-		label = strings.ToValidUTF8(label[:maxLabel], "")
-	}
-	return strings.TrimSpace(label)
+	return label
 }
 
 func formatNumber(v float64) string {
-	if v == 0 {
+	size := math.Abs(v)
+	switch {
+	case size == 0:
 		return "0" // also for -0
+	case size >= 1e-6 && size < 1e15:
+		return strconv.FormatFloat(v, 'f', -1, 64)
 	}
 	return strconv.FormatFloat(v, 'g', -1, 64)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/fault"
 )
 
 // Status says what became of an outcome. Its names are those of the view outcomes.
@@ -158,4 +159,14 @@ func IDOf(o *event.Outcome) string {
 		return o.ID
 	}
 	return event.OutcomeID(o.Decision, o.Slot, o.Kind)
+}
+
+// ParseClass reads what Class.String writes.
+func ParseClass(name string) (Class, error) {
+	for c := Verified; c <= ByHand; c++ {
+		if c.String() == name {
+			return c, nil
+		}
+	}
+	return 0, fault.Invalidf("%.40q is no class of outcomes", name)
 }

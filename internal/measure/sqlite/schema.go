@@ -206,10 +206,7 @@ const views = `
 		d.reason, d.propensity, d.status, d.micros, d.upstream_micros, d.label, d.score, d.slots, d.payload
 	FROM decision_rows d JOIN variants v ON v.id = d.variant_id;
 
-	CREATE VIEW outcomes AS
-	SELECT o.id, o.decision, o.slot, o.kind, o.number, o.label, o.at, o.received_at, o.decided_at, o.status, o.class,
-		v.service, v.epoch, v.variant, v.version, o.policy_version, o.propensity, o.unit, o.correct
-	FROM outcome_rows o LEFT JOIN variants v ON v.id = o.variant_id;
+	CREATE VIEW outcomes AS ` + outcomesView + `;
 
 	CREATE VIEW variant_minutes AS
 	SELECT m.minute, v.service, v.epoch, v.variant, v.version, m.requests, m.client_errors, m.server_errors, m.timeouts, m.hang_ups,
@@ -241,3 +238,8 @@ const views = `
 
 	CREATE VIEW log_gaps AS SELECT from_place, to_place, why FROM gaps;
 `
+
+const outcomesView = `
+	SELECT o.id, o.decision, o.slot, o.kind, o.number, o.label, o.at, o.received_at, o.decided_at, o.status, o.class,
+		v.service, v.epoch, v.variant, v.version, o.policy_version, o.propensity, o.unit, o.correct
+	FROM outcome_rows o LEFT JOIN variants v ON v.id = o.variant_id`

@@ -1,0 +1,177 @@
+package sqlite
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/serin-ml/serin/internal/fault"
+)
+
+// Type is what a column of a view holds; any column may also hold NULL.
+type Type string
+
+// The types. A Time is text such as 2026-11-21 07:31:00.250, in UTC, that compares with what SQLite's date functions give.
+const (
+	Text Type = "text"
+	Int  Type = "integer"
+	Real Type = "real"
+	Time Type = "time"
+)
+
+// Column is a column of a view.
+type Column struct {
+	Name string
+	Type Type
+	What string
+}
+
+// View is what can be asked in SQL.
+type View struct {
+	Name, What string
+	Columns    []Column
+}
+
+// variantColumns tell whose figures a row has.
+var variantColumns = []Column{
+	{"service", Text, "the service, or the experiment"},
+	{"epoch", Int, "the service's assignment epoch"},
+	{"variant", Text, "the variant that was to answer"},
+	{"version", Text, "the digest of its model version, empty if it has none"},
+}
+
+func perMinute(columns ...Column) []Column {
+	return append(append([]Column{{"minute", Time, "the minute's start"}}, variantColumns...), columns...)
+}
+
+// Views returns the documented views, of SchemaVersion. serin sql shows them.
+func Views() []View {
+	return []View{
+		{"variant_minutes", "figures of each variant by minute; outcomes count in the minute of their decision", perMinute(
+			Column{"requests", Int, "all that were to be answered by it"},
+			Column{"client_errors", Int, "of them, answered 4xx"},
+			Column{"server_errors", Int, "of them, answered 5xx"},
+			Column{"timeouts", Int, "of them, without an answer in time"},
+			Column{"hang_ups", Int, "of them, left by the client"},
+			Column{"fallbacks", Int, "of them, answered by the fallback"},
+			Column{"limited", Int, "refused because of a limit (429)"},
+			Column{"shed", Int, "refused under overload"},
+			Column{"first_errors", Int, "units that had their first error"},
+			Column{"ok", Int, "successful requests, the sample of the latencies"},
+			Column{"ok_micros", Int, "their latencies added up, in microseconds"},
+			Column{"mean_micros", Real, "ok_micros / ok; over several rows use sum(ok_micros) * 1.0 / sum(ok)"},
+			Column{"p50_micros", Real, "median latency within 1%; medians of minutes cannot be averaged"},
+			Column{"p95_micros", Real, "95% were faster"},
+			Column{"p99_micros", Real, "99% were faster"},
+			Column{"labelled", Int, "predictions that verified feedback judged"},
+			Column{"correct", Int, "of them, right"},
+			Column{"unmatched", Int, "verified labels whose prediction is not known"},
+			Column{"true_positives", Int, "of labelled, for binary classifiers"},
+			Column{"false_positives", Int, "likewise"},
+			Column{"true_negatives", Int, "likewise"},
+			Column{"false_negatives", Int, "likewise"},
+			Column{"unverified_labelled", Int, "predictions that feedback by id alone judged"},
+			Column{"unverified_correct", Int, "of them, right"},
+			Column{"late", Int, "outcomes that came after the attribution window; in no other column"},
+			Column{"rewards", Int, "verified outcomes of kind reward"},
+			Column{"reward_sum", Real, "their values added up"},
+		)},
+		{"variant_labels", "predictions by class and minute", perMinute(
+			Column{"label", Text, "the predicted class"},
+			Column{"n", Int, "how many"},
+		)},
+		{"variant_outcomes", "outcomes of all kinds by minute of their decision", perMinute(
+			Column{"class", Text, "verified (by token), unverified (by id), attributed (by cookie) or byHand"},
+			Column{"late", Int, "1 if they came after the attribution window"},
+			Column{"kind", Text, "such as label, correct, reward, click"},
+			Column{"n", Int, "how many"},
+			Column{"sum", Real, "of their values"},
+			Column{"squares", Real, "of their values, added up"},
+			Column{"labelled", Int, "of n, those that judge a prediction"},
+			Column{"correct", Int, "of labelled, right"},
+		)},
+		{"variant_confusions", "the confusion matrix by minute of the decision", perMinute(
+			Column{"class", Text, "as in variant_outcomes"},
+			Column{"truth", Text, "the true class; empty if all that is known is that the prediction was wrong"},
+			Column{"predicted", Text, "the predicted class"},
+			Column{"n", Int, "how many"},
+		)},
+		{"decisions", "decisions one by one: the newest, as far as they were sampled; compute no rate from them", []Column{
+			{"id", Text, "UUIDv7, so that order by id is order by time"},
+			{"at", Time, "when it was made"},
+			{"kind", Text, "variant or rank"},
+			variantColumns[0], variantColumns[1],
+			{"policy_version", Int, "which weights or posterior decided"},
+			{"unit", Text, "the user, as a keyed hash"},
+			{"request_id", Text, "the client's own id"},
+			{"assigned", Text, "the variant that was to answer"},
+			{"answered", Text, "the one that did, or fallback"},
+			variantColumns[3],
+			{"reason", Text, "weights, match, failover, fallback, holdout or byHand"},
+			{"propensity", Real, "the probability that the choice was made with"},
+			{"status", Int, "of the answer, as in HTTP"},
+			{"micros", Int, "how long it took, in microseconds"},
+			{"upstream_micros", Int, "how much of it an upstream took"},
+			{"label", Text, "what was predicted"},
+			{"score", Real, "with which score"},
+			{"slots", Text, "of a ranking: JSON list of slot, arm, position, propensity"},
+			{"payload", Text, "the reference of the captured payload"},
+		}},
+		{"outcomes", "what came back, one by one", []Column{
+			{"id", Text, "the caller's, or a hash of decision, slot and kind"},
+			{"decision", Text, "the decision's id"},
+			{"slot", Int, "of a ranking"},
+			{"kind", Text, "such as label, correct, reward, click"},
+			{"number", Real, "the value, if it is a number"},
+			{"label", Text, "the value, if it is text"},
+			{"at", Time, "the client's clock"},
+			{"received_at", Time, "the server's clock"},
+			{"decided_at", Time, "when the decision was made"},
+			{"status", Text, "counted, late, unknown (no such decision), or waiting for it"},
+			{"class", Text, "as in variant_outcomes"},
+			variantColumns[0], variantColumns[1], variantColumns[2], variantColumns[3],
+			{"policy_version", Int, "as in decisions"},
+			{"propensity", Real, "as in decisions"},
+			{"unit", Text, "as in decisions"},
+			{"correct", Int, "1 or 0 if it judges the prediction"},
+		}},
+		{"outcome_counts", "what became of all outcomes, repeats included", []Column{
+			variantColumns[0],
+			{"status", Text, "counted, late, unknown, duplicate or conflict"},
+			{"n", Int, "how many"},
+		}},
+		{"traffic_changes", "the shares that decisions state, and when each was first seen", []Column{
+			{"at", Time, "of the first decision under it"},
+			variantColumns[0], variantColumns[1],
+			{"policy_version", Int, "which weights"},
+			variantColumns[2],
+			{"share", Real, "the variant's probability"},
+			{"units", Int, "units first seen there in this epoch"},
+		}},
+		{"log_gaps", "parts of the log that could not be read", []Column{
+			{"from_place", Int, "offset"},
+			{"to_place", Int, "offset"},
+			{"why", Text, "the reason"},
+		}},
+		{"schema_version", "the version of these views", []Column{
+			{"version", Int, "raised when a column goes or changes its meaning"},
+		}},
+	}
+}
+
+// viewNamed finds a view.
+func viewNamed(name string) (View, error) {
+	views := Views()
+	i := slices.IndexFunc(views, func(v View) bool { return v.Name == name })
+	if i < 0 {
+		return View{}, fault.NotFoundf("there is no view %.60q", name).WithHint("the views are %s", viewList())
+	}
+	return views[i], nil
+}
+
+func viewList() string {
+	var names []string
+	for _, v := range Views() {
+		names = append(names, v.Name)
+	}
+	return strings.Join(names, ", ")
+}
