@@ -69,7 +69,7 @@ func (f requestFacts) Query(name string) string {
 	for query := f.r.URL.RawQuery; query != ""; {
 		var part string
 		part, query, _ = strings.Cut(query, "&")
-		if part == "" || strings.Contains(part, ";") { // net/url refuses a semicolon as well: proxies disagree on what it means
+		if part == "" || strings.IndexByte(part, ';') >= 0 { // net/url refuses a semicolon as well: proxies disagree on what it means
 			continue
 		}
 		key, value, _ := strings.Cut(part, "=")
@@ -84,7 +84,7 @@ func (f requestFacts) Query(name string) string {
 }
 
 func unescape(s string) (string, bool) {
-	if !strings.ContainsAny(s, "%+") {
+	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
 		return s, true
 	}
 	s, err := url.QueryUnescape(s)

@@ -271,6 +271,22 @@ func TestWeightZeroGetsNobodyCookieOrNot(t *testing.T) {
 	}
 }
 
+func TestSetsHoldVariants(t *testing.T) {
+	s := SetOf(0, 63, -1, 5)
+	for _, v := range []int{-1, 0, 1, 5, 62, 63, 64} {
+		if want := v == 0 || v == 5 || v == 63; s.Has(v) != want {
+			t.Errorf("%d: %t", v, s.Has(v))
+		}
+	}
+	if s.Len() != 3 {
+		t.Errorf("%d variants", s.Len())
+	}
+	p := policy(t, "a=1 b=1 c=0")
+	if none := p.PickAmong(p.Pick(user("u"), nil), p.Live()); none.Variant != -1 || none.Propensity != 0 || SetOf(none.Variant) != 0 {
+		t.Errorf("%+v", none)
+	}
+}
+
 func TestPropensityIsTheShare(t *testing.T) {
 	p := policy(t, "a=80 b=20 c=0")
 	for i := range 100 {

@@ -46,17 +46,20 @@ type Set uint64
 // maxVariants is how many variants fit in a Set.
 const maxVariants = 64
 
-// SetOf returns the set of the given variants.
+// SetOf returns the set of the given variants; a Choice without a variant, -1, adds nothing.
 func SetOf(variants ...int) Set {
 	var s Set
 	for _, v := range variants {
-		s |= 1 << v
+		s |= s.bit(v)
 	}
 	return s
 }
 
 // Has tells whether variant is in s.
-func (s Set) Has(variant int) bool { return s>>variant&1 != 0 }
+func (s Set) Has(variant int) bool { return s&s.bit(variant) != 0 }
+
+// bit is the set of one variant; as a negative number it is too large to be in any.
+func (Set) bit(variant int) Set { return 1 << uint(variant) }
 
 // Len returns how many variants are in s.
 func (s Set) Len() int { return bits.OnesCount64(uint64(s)) }
@@ -158,6 +161,15 @@ func (p *Policy) Live() Set {
 	return s
 }
 
+// Weights returns the weights of the variants.
+func (p *Policy) Weights() Weights {
+	w := make(Weights, len(p.Variants))
+	for _, v := range p.Variants {
+		w[v.Name] = v.Weight
+	}
+	return w
+}
+
 // index returns the index of a variant by name, -1 if there is none.
 func (p *Policy) index(name string) int {
 	for i := range p.Variants {
@@ -166,13 +178,4 @@ func (p *Policy) index(name string) int {
 		}
 	}
 	return -1
-}
-
-// Weights returns the weights of the variants.
-func (p *Policy) Weights() Weights {
-	w := make(Weights, len(p.Variants))
-	for _, v := range p.Variants {
-		w[v.Name] = v.Weight
-	}
-	return w
 }
