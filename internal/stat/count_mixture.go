@@ -51,12 +51,14 @@ func logShareEAbove(count, n, p, kappa float64) float64 {
 	case p <= 0:
 		return logShareE(count, n, 0, kappa)
 	}
-	// Below, P(Q > p) before the data drowns in the rounding of 1. Evidence against a larger share is evidence against this one.
-	if p = max(p, 1e-9/kappa); p > 0.5 {
-		return 0
+	if floor := 1e-9 / kappa; p < floor { // P(Q > p) before the data would drown in the rounding of 1
+		if floor >= 1 {
+			return 0
+		}
+		p = floor // evidence against a larger share is evidence against this one
 	}
 	a, b := kappa*p, kappa*(1-p)
-	return logShareE(count, n, p, kappa) + logBetaTail(p, a+count, b+n-count) - logBetaTail(p, a, b)
+	return logShareE(count, n, p, kappa) + logBetaTail(p, a+count, b+(n-count)) - logBetaTail(p, a, b)
 }
 
 // countKappa tunes the prior weight to the sample size, as confseq's beta-binomial mixture does: there the prior is

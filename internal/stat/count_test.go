@@ -35,6 +35,13 @@ func TestEValuesOfCountsAverageOneUnderTheNull(t *testing.T) {
 			if m := mean(p*0.9, above); m > 1+1e-9 {
 				t.Errorf("%s: %v at a smaller share", name, m)
 			}
+			// An e-value of 1 whatever comes would pass so far.
+			if all, half := above(n), above(math.Floor(n*p/2)); all < math.Log(1.2)*min(1, n*(1-p)) || half >= 0 {
+				t.Errorf("%s: one-sided ln E is %v if all are hits, %v if few are", name, all, half)
+			}
+			if more, both := above(n), two(n); more <= both {
+				t.Errorf("%s: all are hits, and one-sided ln E is %v, two-sided %v", name, more, both)
+			}
 		}
 	}
 }
@@ -84,6 +91,13 @@ func TestCountsAtTheExtremesGiveNumbers(t *testing.T) {
 			}
 		}
 	}
+	for _, kappa := range []float64{1e-3, 1, 1e12} {
+		for _, p := range []float64{1e-9, 0.5} {
+			if e := logShareE(0, 1<<53, p, kappa); math.IsNaN(e) || math.IsInf(e, 0) {
+				t.Errorf("ln E of 0 of 2^53 at %v, kappa %v, is %v", p, kappa, e)
+			}
+		}
+	}
 	if i := q.Interval(Share{}); !math.IsNaN(i.Estimate) || i.Low != 0 || i.High != 1 || i.N != 0 {
 		t.Errorf("of nothing: %+v", i)
 	}
@@ -91,6 +105,18 @@ func TestCountsAtTheExtremesGiveNumbers(t *testing.T) {
 		if e := q.LogE(Share{}, p); e != 0 {
 			t.Errorf("ln E of nothing at %v is %v", p, e)
 		}
+	}
+	if i := q.Interval(Share{1, 50}); i.Low != 0 {
+		t.Errorf("a single hit refutes a share of 0: %+v", i)
+	}
+	if i := q.Interval(Share{49, 50}); i.High != 1 {
+		t.Errorf("a single miss refutes a share of 1: %+v", i)
+	}
+	half := q
+	half.threshold = -math.Log(0.025)
+	a, b := half.Interval(Share{30, 100}), half.Interval(Share{500, 1000})
+	if d := q.Difference(Share{30, 100}, Share{500, 1000}); math.Abs(d.Low-(b.Low-a.High)) > 1e-12 || math.Abs(d.High-(b.High-a.Low)) > 1e-12 {
+		t.Errorf("the difference of %+v and %+v is %+v", a, b, d)
 	}
 	if a, b := q.Interval(Share{9, 5}), q.Interval(Share{5, 5}); a != b || q.LogE(Share{9, 5}, 0.5) != q.LogE(Share{5, 5}, 0.5) {
 		t.Errorf("9 of 5 is %+v, 5 of 5 %+v", a, b)
@@ -114,6 +140,14 @@ func TestOneSidedShareTestsLookInOneDirection(t *testing.T) {
 	high := Share{30, 1000}
 	if q.LogEAbove(high, 0.01) < q.LogE(high, 0.01) || q.LogEBelow(high, 0.01) > 0 {
 		t.Errorf("3%% against 1%%: above %v, both %v, below %v", q.LogEAbove(high, 0.01), q.LogE(high, 0.01), q.LogEBelow(high, 0.01))
+	}
+	better := Share{970, 1000}
+	if q.LogEAbove(better, 0.9) < q.LogE(better, 0.9) || q.LogEBelow(better, 0.9) > 0 {
+		t.Errorf("97%% against 90%%: above %v, both %v, below %v", q.LogEAbove(better, 0.9), q.LogE(better, 0.9), q.LogEBelow(better, 0.9))
+	}
+	stable := must(NewSplitTest(EventsKappa, 80, 20)) // harm in the arm with most of the traffic
+	if more, both := must(stable.LogEMore(0, 98, 2)), must(stable.LogE(98, 2)); more < both || more < 3 {
+		t.Errorf("98 of 100 errors in the arm of 80%%: ln E %v, two-sided %v", more, both)
 	}
 	low := Share{800, 1000}
 	if q.LogEBelow(low, 0.9) < 3 || q.LogEAbove(low, 0.9) > 0 {

@@ -45,6 +45,9 @@ func TestNormalMixtureReproducesConfseq(t *testing.T) {
 	one := bestRho(100, 0.1)
 	printed(t, "one-sided ln E", normalLogEOneSided(10, 100, one), "-0.06502391")
 	printed(t, "one-sided bound", normalBoundOneSided(100, one, threshold), "27.66071")
+	m := must(NewMeanSequence(0.05, 100)) // bound = multiplier · sqrt(v)
+	printed(t, "two-sided bound", 10*m.Multiplier(100), "30.35209")
+	printed(t, "one-sided bound", 10*m.OneSidedMultiplier(100), "27.66071")
 }
 
 func TestMeanSequenceReproducesGrowthBook(t *testing.T) {

@@ -14,13 +14,17 @@ import "math"
 // GrowthBook's and Eppo's sequential intervals are the same formula. Tuned for the sample size at hand B is 3.04 at alpha = 0.05,
 // against 1.96 for a single look: the price of peeking is 2.4 times the sample.
 //
-// It rests on the central limit theorem, from the first look on: look at means from some 30 independent observations per arm on, later
-// where few of them carry the sum (a reward that is nearly always 0). Shares see to that themselves, see MinEvents.
+// It rests on the central limit theorem, from the first look on: see MinObservations. Shares see to that themselves: see MinEvents.
 type MeanSequence struct {
 	threshold float64 // ln(1/alpha)
 	rho       float64
 	rhoOne    float64 // for the one-sided forms
 }
+
+// MinObservations is how many independent observations per arm a judge of means should wait for before its first look. Latencies are
+// skewed: with 30, log-normal ones (sigma 1) broke a promise of 1% false alarms with 1.9%, with 300 they kept it with 0.6%. A mean
+// that few observations carry (a reward that is nearly always 0) needs more. MeanSequence cannot know and does not enforce it.
+const MinObservations = 300
 
 // NewMeanSequence returns the sequence of error probability alpha that is narrowest at tune observations (of both arms together, in
 // the unit of Estimate.N). Far from there it is valid all the same.

@@ -206,10 +206,17 @@ func TestSharesThatAllAgreeAreNotCertain(t *testing.T) {
 			t.Errorf("%s: %+v", name, e)
 		}
 	}
-	even := Ratio{}
-	for range 64 {
+	even, rest := Ratio{}, Ratio{}
+	for range 7 {
 		even.Add(9, 10) // no variance among buckets: as good as independent, no better
 	}
+	if e := even.ShareEstimate(); !math.IsInf(e.SE, 1) {
+		t.Errorf("seven buckets: %+v", e)
+	}
+	for range 57 {
+		rest.Add(9, 10)
+	}
+	even.Merge(rest)
 	if e := even.ShareEstimate(); e.Value != 0.9 || e.SE != (Share{576, 640}).Estimate().SE {
 		t.Errorf("576 of 640: %+v", e)
 	}

@@ -129,6 +129,38 @@ func TestPeekingDoesNotFoolTheComparisonOfAccuracies(t *testing.T) {
 	}
 }
 
+// Skewed latencies, 80/20, looked at every 10 requests from MinObservations per arm on.
+func TestPeekingDoesNotFoolTheComparisonOfSkewedLatencies(t *testing.T) {
+	r := rand.New(rand.NewPCG(19, 2))
+	m, strict := must(NewMeanSequence(0.05, 4000)), must(NewMeanSequence(0.01, 4000))
+	var alarms, alarmsStrict Share
+	for range 2000 {
+		var a, b Moments
+		var fired, firedStrict bool
+		for request := 1; request <= 4000; request++ {
+			arm := &a
+			if r.Float64() < 0.2 {
+				arm = &b
+			}
+			arm.Add(math.Exp(r.NormFloat64()))
+			if request%10 == 0 && min(a.N, b.N) >= MinObservations {
+				d := Difference(a.Estimate(), b.Estimate())
+				i, j := m.Interval(d), strict.Interval(d)
+				fired = fired || i.Low > 0 || i.High < 0
+				firedStrict = firedStrict || j.Low > 0 || j.High < 0
+			}
+		}
+		alarms.count(fired)
+		alarmsStrict.count(firedStrict)
+	}
+	firesAtMost(t, "difference of skewed latencies", alarms, 0.05)
+	low, high := wilson(alarmsStrict, 3.09)
+	t.Logf("at alpha 1%%: %.4f (%.4f to %.4f)", alarmsStrict.Value(), low, high)
+	if low > 0.01 {
+		t.Errorf("at alpha 1%%: %d false alarms of %d", alarmsStrict.Count, alarmsStrict.N)
+	}
+}
+
 // Users who send 30 requests each, some of whom always fail half of the time: requests are no independent witnesses.
 func TestClusteredErrorsHoldThePromiseThatSingleRequestsBreak(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 2))

@@ -21,14 +21,15 @@ func TestQuantileIntervalHoldsTheRanksThatAreNotRefuted(t *testing.T) {
 			}
 		}
 		var s Sketch
+		value := func(rank uint64) float64 { return math.Pow(1.02, float64(rank)) } // one bucket each
 		for i := range n {
-			s.Add(float64(1000 + i)) // the value of rank k is 999+k
+			s.Add(value(i + 1))
 		}
 		i := q.Interval(&s)
-		if low == 0 && i.Low != 0 || low > 0 && !(i.Low <= float64(999+low) && i.Low > 0.98*float64(999+low)) {
+		if low == 0 && i.Low != 0 || low > 0 && !(i.Low <= value(low) && i.Low > value(low-1)) {
 			t.Fatalf("low limit %v of rank %d", i.Low, low)
 		}
-		if high == n && !math.IsInf(i.High, 1) || high < n && !(i.High >= float64(1000+high) && i.High < 1.02*float64(1000+high)) {
+		if high == n && !math.IsInf(i.High, 1) || high < n && !(i.High >= value(high+1) && i.High < value(high+2)) {
 			t.Fatalf("high limit %v of rank %d", i.High, high+1)
 		}
 		if (n < q.MinSamples()) != math.IsInf(i.High, 1) {
@@ -103,6 +104,12 @@ func TestQuantileDifferenceFindsASlowerArm(t *testing.T) {
 	d := q.Difference(&a, &b)
 	if !(d.Low > 0 && d.Low < truth && truth < d.High && d.High < 2*truth) {
 		t.Errorf("got %+v, the truth is %v", d, truth)
+	}
+	half := q
+	half.threshold = -math.Log(0.025)
+	x, y := half.Interval(&a), half.Interval(&b)
+	if d.Low != y.Low-x.High || d.High != y.High-x.Low {
+		t.Errorf("the difference of %+v and %+v is %+v", x, y, d)
 	}
 	if alpha := q.threshold; alpha != -math.Log(0.05) {
 		t.Error("Difference changed the sequence")

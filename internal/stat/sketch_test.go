@@ -2,6 +2,7 @@ package stat
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"math"
@@ -101,6 +102,17 @@ func TestSketchOfTheWholeIsTheMergeOfItsPartsInAnyOrder(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestRanksAreNotShiftedByRounding(t *testing.T) {
+	for n := uint64(1); n <= 200; n++ {
+		for percent := uint64(0); percent <= 100; percent++ {
+			want := max((percent*n+99)/100, 1) // 0.07·100 is 7.000000000000001 in float64
+			if got := rankOf(float64(percent)/100, n); got != want {
+				t.Errorf("quantile %d%% of %d values has rank %d, want %d", percent, n, got, want)
+			}
+		}
+	}
 }
 
 func TestSketchMergesWithItself(t *testing.T) {
@@ -221,6 +233,7 @@ func TestSketchRefusesWhatItDidNotWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	full := string(binary.AppendUvarint(nil, 1<<53))
 	float := func(v float64) string { return string(appendNumber(nil, v)) }
 	for name, c := range map[string]struct{ data, says string }{
 		"empty":             {"", "byte 0: ends too early"},
@@ -234,6 +247,7 @@ func TestSketchRefusesWhatItDidNotWrite(t *testing.T) {
 		"no step":           {"\x01\x00\x02\x05\x01\x00\x01" + float(1) + float(1) + float(1), "no bucket 0 steps behind 4"},
 		"beyond the last":   {"\x01\x00\x01\x82\x28\x01" + float(1) + float(1) + float(1), "no bucket 5122 steps behind -1"},
 		"counts nothing":    {"\x01\x00\x01\x05\x00" + float(1) + float(1) + float(1), "a bucket that counts 0"},
+		"too many in all":   {"\x01\x00\x02\x81\x10" + full + "\x01" + full, "byte 22: 18014398509481984 values are more"},
 		"min elsewhere":     {"\x01\x00\x01\x81\x10\x01" + float(2) + float(2) + float(2), "outermost bucket"},
 		"sum impossible":    {"\x01\x00\x01\x81\x10\x01" + float(9) + float(1) + float(1), "sum 9 is not that of 1 values"},
 		"sum infinite":      {"\x01\x00\x01\x81\x10\x01\x01\x00\x00\x00\x00\x00\x00\xf0\x7f" + float(1) + float(1), "+Inf"},

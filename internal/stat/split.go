@@ -100,7 +100,7 @@ func sameArms(counts []uint64, shares []float64) error {
 
 // EventsNeeded estimates how many events over both arms it takes to find that one arm with the given share of the traffic has ratio
 // times the other's rate, at error probability alpha: the number at which the expected split reaches the threshold of LogE. Chance finds
-// small differences earlier, so it is up to a third above the median; LogEMore needs about a quarter less. It is math.MaxUint64 for a
+// small differences earlier, so it is up to a third above the median; LogEMore needs up to a quarter less. It is math.MaxUint64 for a
 // ratio that cannot be found (1).
 func EventsNeeded(share, ratio, kappa, alpha float64) uint64 {
 	q := share * ratio / (share*ratio + 1 - share)
