@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -36,7 +37,7 @@ type Watch struct {
 }
 
 // Serve runs a server on the data directory until ctx ends, then drains and stops it. The error is nil after a clean stop.
-func Serve(ctx context.Context, o Options, c *config.Config, watch Watch) error {
+func Serve(ctx context.Context, o Options, c *config.Config, watch Watch) (err error) {
 	o.Create = true
 	d, _, err := hold(ctx, o)
 	if err != nil {
@@ -44,9 +45,10 @@ func Serve(ctx context.Context, o Options, c *config.Config, watch Watch) error 
 	}
 	defer d.Close()
 	s := &server{options: o, config: c, watch: watch, dir: d}
-	if err := s.build(); err != nil {
+	if err := s.build(ctx); err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, s.telemetry.Close()) }()
 	if err := s.listen(ctx); err != nil {
 		return err
 	}
@@ -55,29 +57,38 @@ func Serve(ctx context.Context, o Options, c *config.Config, watch Watch) error 
 
 // server is the parts of a running server.
 type server struct {
-	options  Options
-	config   *config.Config
-	watch    Watch
-	dir      *dataDir
-	gateway  *gateway.Gateway
-	follower *follower
-	control  http.Handler // behind nothing: for the socket
-	guard    api.Guard    // before control on TCP
+	options   Options
+	config    *config.Config
+	watch     Watch
+	dir       *dataDir
+	gateway   *gateway.Gateway
+	follower  *follower
+	telemetry *telemetry
+	control   http.Handler // behind nothing: for the socket
+	guard     api.Guard    // before control on TCP
 
 	http, grpc, tcp, socket net.Listener
 }
 
 // build makes the parts and connects them.
-func (s *server) build() (err error) {
+func (s *server) build(ctx context.Context) (err error) {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	keys, cookies, err := loadKeys(s.options.DataDir)
 	if err != nil {
 		return err
 	}
+	if s.telemetry, err = openTelemetry(ctx, s.options, metrics); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.telemetry.Close())
+		}
+	}()
 	s.gateway = gateway.New(gateway.Options{
 		Version: s.options.Version, Log: s.options.Log, Metrics: metrics,
-		Now: s.options.Now, Keys: keys,
+		Now: s.options.Now, Keys: keys, Recorder: s.telemetry.recorder,
 	})
 	s.follower, err = newFollower(s.config, follower{
 		registry: s.dir.registry, gateway: s.gateway, log: s.options.Log, now: s.options.Now, ready: s.ready,
@@ -129,7 +140,7 @@ func (s *server) closeListeners() {
 }
 
 // run runs every part until ctx ends or one of them fails, and waits for all.
-func (s *server) run(ctx context.Context) error {
+func (s *server) run(ctx context.Context) (err error) {
 	at := Listening{s.http.Addr().String(), s.grpc.Addr().String(), s.tcp.Addr().String(), s.socket.Addr().String()}
 	s.options.Log.Info("listening", "http", at.HTTP, "grpc", at.GRPC, "control", at.Control, "pid", os.Getpid())
 	if s.watch.Listening != nil {
@@ -138,6 +149,11 @@ func (s *server) run(ctx context.Context) error {
 	drain, log := s.config.Server.Drain, s.options.Log
 	rpc := grpc.NewServer()
 	health.RegisterHealthServer(rpc, grpcHealth{gateway: s.gateway})
+
+	// What is written down is written to the end: the recorder stops when the last answer has been given, the telemetry behind it.
+	stopRecorder := s.begin(ctx, s.telemetry.recorder.Run)
+	stopTelemetry := s.begin(ctx, s.telemetry.Run)
+	defer func() { err = errors.Join(err, stopRecorder(), stopTelemetry()) }()
 
 	g, ctx := errgroup.WithContext(ctx)
 	defer context.AfterFunc(ctx, func() {
@@ -151,6 +167,17 @@ func (s *server) run(ctx context.Context) error {
 	g.Go(func() error { return s.follower.Run(ctx) })
 	g.Go(func() error { s.sweep(ctx); return nil })
 	return g.Wait()
+}
+
+// begin runs a part until the function that it returns is called, which waits for it. The end of ctx does not end it.
+func (s *server) begin(ctx context.Context, run func(context.Context) error) (stop func() error) {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- run(own) }()
+	return func() error {
+		cancel()
+		return <-done
+	}
 }
 
 // sweep removes what crashed imports left behind, once. What it cannot remove only takes room.

@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/event/disk"
+	"github.com/serin-ml/serin/internal/gateway"
+	"github.com/serin-ml/serin/internal/measure"
+	telemetrysqlite "github.com/serin-ml/serin/internal/measure/sqlite"
+)
+
+// Names inside the data directory.
+const (
+	logName       = "log"
+	telemetryName = "telemetry.db"
+)
+
+// How long what is kept, and how often what is older is looked for.
+const (
+	keepLog    = 400 * 24 * time.Hour
+	pruneEvery = time.Minute
+)
+
+// telemetry is what a server writes down: the log, and what is made of it.
+//
+//	gateway ─► recorder ─► log ─► follower ─► telemetry.db
+type telemetry struct {
+	log      *disk.Log
+	sink     *telemetrysqlite.Sink
+	follower *measure.Follower
+	recorder *gateway.Recorder
+	now      func() time.Time
+	logger   *slog.Logger
+}
+
+// openTelemetry opens the log and telemetry.db in a data directory whose lock the caller holds.
+func openTelemetry(ctx context.Context, o Options, metrics prometheus.Registerer) (t *telemetry, err error) {
+	t = &telemetry{now: o.Now, logger: o.Log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, t.Close())
+		}
+	}()
+	t.log, err = disk.Open(disk.Options{
+		Dir: filepath.Join(o.DataDir, logName), Now: o.Now, Log: o.Log, Retain: disk.Retain{Age: keepLog, Keep: t.needed},
+	})
+	if err != nil {
+		return t, err
+	}
+	if t.sink, err = telemetrysqlite.Open(ctx, filepath.Join(o.DataDir, telemetryName), telemetrysqlite.Options{}); err != nil {
+		return t, err
+	}
+	t.follower = measure.NewFollower(t.log, t.sink, measure.FollowerOptions{Now: o.Now})
+	t.recorder = gateway.NewRecorder(gateway.RecorderOptions{Log: t.log, Now: o.Now, Logger: o.Log, Metrics: metrics})
+	return t, nil
+}
+
+// needed returns up to where the log has been read: what is behind is not to be removed.
+func (t *telemetry) needed() event.Offset {
+	_, at, err := t.sink.Place(context.Background())
+	if err != nil {
+		return 0
+	}
+	return at
+}
+
+// Run follows the log and removes what is too old, until ctx ends.
+func (t *telemetry) Run(ctx context.Context) error {
+	followed := make(chan error, 1)
+	go func() { followed <- t.follower.Run(ctx) }()
+	ticker := time.NewTicker(pruneEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-followed:
+			return err
+		case <-ticker.C:
+			if err := t.sink.Prune(ctx, t.now(), telemetrysqlite.Retention{}); err != nil && ctx.Err() == nil {
+				t.logger.Error("old telemetry cannot be removed", "error", err)
+			}
+			if _, err := t.log.Trim(); err != nil {
+				t.logger.Error("old segments of the log cannot be removed", "error", err)
+			}
+		}
+	}
+}
+
+// Close closes what is open, in reverse. It is called when nothing is written any more.
+func (t *telemetry) Close() error {
+	var all []error
+	if t.sink != nil {
+		all = append(all, t.sink.Close())
+	}
+	if t.log != nil {
+		all = append(all, t.log.Close())
+	}
+	return errors.Join(all...)
+}
