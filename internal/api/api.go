@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -25,6 +26,15 @@ type Options struct {
 	Services func() []Service // the running services; nil where no server runs
 	Changed  func()           // called after a change of the registry, so that a server looks at once; may be nil
 	Metrics  http.Handler     // answers /metrics; may be nil
+	Now      func() time.Time // the clock; nil is time.Now
+	Traffic  Traffic          // who wants which weights; nil where none is kept
+
+	// What was measured; nil where there is no telemetry.
+	Telemetry Querier
+	Views     []View // what Telemetry can be asked about, as documented
+	Export    Exporter
+	Measure   Summariser
+	Token     func(text string) (Token, error) // reads and verifies a decision's token; nil: there are no keys here
 }
 
 // control holds the handlers' common needs.
@@ -38,6 +48,9 @@ func New(o Options) http.Handler {
 	if o.Services == nil {
 		o.Services = func() []Service { return nil }
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	c := &control{o}
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Serin control plane", o.Version)
@@ -47,6 +60,11 @@ func New(o Options) http.Handler {
 	c.routeModels(h)
 	c.routeImport(h)
 	c.routeServices(h)
+	c.routeTraffic(h)
+	c.routeQuery(h)
+	c.routeDecisions(h)
+	c.routeExport(h)
+	c.routeSummary(h)
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", o.Metrics)
 	}
@@ -87,9 +105,15 @@ func (p *problem) Error() string             { return p.Detail }
 func (p *problem) GetStatus() int            { return p.Status }
 func (p *problem) ContentType(string) string { return "application/problem+json" }
 
+// text is the problem as JSON.
+func (p *problem) text() []byte {
+	b, _ := json.Marshal(p) // strings and a number always encode
+	return b
+}
+
 // refuse answers with a problem outside of huma.
 func refuse(w http.ResponseWriter, status int, err error) {
-	body, _ := json.Marshal(problemOf(status, err)) // strings and a number always encode
+	body := problemOf(status, err).text()
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)

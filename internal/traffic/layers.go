@@ -23,7 +23,7 @@ type Override struct {
 	Author  string    `json:"author"`
 	Reason  string    `json:"reason"`
 	At      time.Time `json:"at"`
-	Expires time.Time `json:"expires"` // as long as it was not stored, its monotonic reading is kept, and a step of the clock does nothing
+	Expires time.Time `json:"expires,omitzero"` // zero: never; until it is stored its monotonic reading is kept, and a step of the clock does nothing
 }
 
 // Release is what the step of a release prescribes.
@@ -115,13 +115,20 @@ func (l Layers) override(now time.Time) Layer {
 		out.Notes = []string{"no override is set"}
 		return out
 	}
-	out.Notes = []string{fmt.Sprintf("set by %s at %s until %s: %s", o.Author, stamp(o.At), stamp(o.Expires), o.Reason)}
-	if !now.Before(o.Expires) {
+	until := "for good"
+	if !o.Expires.IsZero() {
+		until = "until " + stamp(o.Expires)
+	}
+	out.Notes = []string{fmt.Sprintf("set by %s at %s %s: %s", o.Author, stamp(o.At), until, o.Reason)}
+	if o.Expired(now) {
 		out.Notes = append(out.Notes, "expired")
 		return out
 	}
 	return l.fill(out, o.Weights)
 }
+
+// Expired tells whether the override has ended at now.
+func (o *Override) Expired(now time.Time) bool { return !o.Expires.IsZero() && !now.Before(o.Expires) }
 
 func (l Layers) file() Layer { return l.fill(Layer{Source: FromFile}, l.File) }
 
@@ -174,8 +181,9 @@ func (o *Override) Check(variants []string) error {
 		all.check(strings.TrimSpace(text.value) == "", text.field, "it is empty", text.hint)
 		all.check(len(text.value) > maxText, text.field, fmt.Sprintf("it has %d bytes", len(text.value)), fmt.Sprintf("keep to %d", maxText))
 	}
-	all.check(!o.Expires.After(o.At), "expires", "it ends before it begins", "give a time to come; what is to stay belongs in the file")
-	all.check(o.Expires.Sub(o.At) > maxOverride, "expires", "it is more than a year away",
-		"give a nearer time; what is to stay belongs in the file")
+	if !o.Expires.IsZero() {
+		all.check(!o.Expires.After(o.At), "expires", "it ends before it begins", "give a time to come, or none; what is to stay belongs in the file")
+		all.check(o.Expires.Sub(o.At) > maxOverride, "expires", "it is more than a year away", "give a nearer time, or none; what is to stay belongs in the file")
+	}
 	return all.err()
 }
