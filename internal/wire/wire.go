@@ -42,6 +42,10 @@ type Meta struct {
 	Version string // its version in the registry
 	Semver  string // its semantic version; neither Seldon nor Open Inference has a place for it
 	ID      string // the request's id where its body brings none (the Seldon-Puid header, or one that the server made)
+
+	Variant    string // the service's variant that answered
+	DecisionID string // the decision's id
+	Token      string // the decision's token
 }
 
 // Limits bound what one request may hold. A zero field means its default.

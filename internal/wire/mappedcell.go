@@ -1,0 +1,248 @@
+package wire
+
+import (
+	"math"
+	"slices"
+
+	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/jsonscan"
+	"github.com/serin-ml/serin/internal/tensor"
+)
+
+// cell is the value of one cell; which of its fields counts is told by the kind of the cells.
+type cell struct {
+	number float64
+	whole  int64
+	text   string
+}
+
+// cells are those of one input, row by row.
+type cells struct {
+	kind    cellKind
+	singles []float32
+	doubles []float64
+	wholes  []int64
+	texts   []string
+}
+
+// grow adds n cells of zero.
+func (c *cells) grow(n int) {
+	switch c.kind {
+	case singleCells:
+		c.singles = slices.Grow(c.singles, n)[:len(c.singles)+n]
+	case doubleCells:
+		c.doubles = slices.Grow(c.doubles, n)[:len(c.doubles)+n]
+	case wholeCells:
+		c.wholes = slices.Grow(c.wholes, n)[:len(c.wholes)+n]
+	default:
+		c.texts = slices.Grow(c.texts, n)[:len(c.texts)+n]
+	}
+}
+
+func (c *cells) set(i int, v cell) {
+	switch c.kind {
+	case singleCells:
+		c.singles[i] = float32(v.number)
+	case doubleCells:
+		c.doubles[i] = v.number
+	case wholeCells:
+		c.wholes[i] = v.whole
+	default:
+		c.texts[i] = v.text
+	}
+}
+
+func (c *cells) get(i int) cell {
+	switch c.kind {
+	case singleCells:
+		return cell{number: float64(c.singles[i])}
+	case doubleCells:
+		return cell{number: c.doubles[i]}
+	case wholeCells:
+		return cell{whole: c.wholes[i]}
+	}
+	return cell{text: c.texts[i]}
+}
+
+// slice returns the cells as a tensor's data.
+func (c *cells) slice() any {
+	switch c.kind {
+	case singleCells:
+		return c.singles
+	case doubleCells:
+		return c.doubles
+	case wholeCells:
+		return c.wholes
+	}
+	return c.texts
+}
+
+// read reads the value at s for a target of one cell and tells whether it is there: null and NaN are not. The error is about the value;
+// what is wrong with the JSON is left in s.
+func (t *target) read(s *jsonscan.Scanner) (v cell, there bool, err error) {
+	kind := s.Peek()
+	switch {
+	case kind == jsonscan.None:
+		s.Skip() // which says what is wrong
+		return cell{}, false, nil
+	case kind == jsonscan.Null:
+		s.Null()
+		return cell{}, false, nil
+	case t.values != nil && kind == jsonscan.String:
+		return t.category(string(s.Bytes()))
+	case t.values != nil && kind == jsonscan.Number:
+		return t.category(string(s.Number()))
+	case t.values != nil && kind == jsonscan.Bool:
+		if s.Bool() {
+			return t.category("true")
+		}
+		return t.category("false")
+	case kind == jsonscan.String && t.kind == textCells:
+		return cell{text: s.String()}, true, nil
+	case kind == jsonscan.String && t.parse:
+		return t.parsed(string(s.Bytes()))
+	case kind == jsonscan.Number && t.kind != textCells, kind == jsonscan.Bool && t.kind != textCells:
+		return t.number(s, kind)
+	}
+	want := jsonscan.Number
+	if t.kind == textCells || t.values != nil {
+		want = jsonscan.String
+	}
+	return cell{}, false, fault.Invalidf("is %s where %s should be", describeKind(kind), describeKind(want))
+}
+
+// number reads a number or a bool.
+func (t *target) number(s *jsonscan.Scanner, kind jsonscan.Kind) (v cell, there bool, err error) {
+	if kind == jsonscan.Bool {
+		return truth(s.Bool()), true, nil
+	}
+	if t.kind == wholeCells {
+		text := *s
+		if v.whole = s.Int64(); s.Err() != nil {
+			return v, false, fault.Invalidf("is %.40q, which is no whole number that %v holds", text.Number(), t.dtype)
+		}
+		if v.whole < t.lo || v.whole > t.hi {
+			return v, false, fault.Invalidf("is %d, which does not fit %v", v.whole, t.dtype)
+		}
+		return v, true, nil
+	}
+	v.number = s.Float64()
+	if t.kind == singleCells && math.IsInf(float64(float32(v.number)), 0) && !math.IsInf(v.number, 0) {
+		return v, false, fault.Invalidf("is %v, which does not fit a 32-bit float", v.number)
+	}
+	return v, !math.IsNaN(v.number), nil
+}
+
+// parsed reads a number, true or false from text, all of it. The text is the client's, and shown in part.
+func (t *target) parsed(text string) (v cell, there bool, err error) {
+	s := jsonscan.New([]byte(text)).AllowNonFinite()
+	kind := s.Peek()
+	if kind != jsonscan.Number && kind != jsonscan.Bool {
+		return v, false, fault.Invalidf("is the text %.40q where a number should be", text)
+	}
+	if v, there, err = t.number(s, kind); err != nil {
+		return v, false, err
+	}
+	if s.End(); s.Err() != nil {
+		return v, false, fault.Invalidf("is the text %.40q where a number should be", text)
+	}
+	return v, there, nil
+}
+
+// category looks up what a text stands for.
+func (t *target) category(text string) (v cell, there bool, err error) {
+	v, ok := t.values[text]
+	switch {
+	case ok:
+		return v, true, nil
+	case t.known:
+		return t.fill, true, nil
+	}
+	names := make([]string, 0, len(t.values))
+	for name := range t.values {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return v, false, fault.Invalidf("is %.40q, which is none of %s", text, few(names))
+}
+
+// beyond fills a target from a constant, the path, the query or a header.
+func (c *mappedCall) beyond(i int) {
+	t := &c.b.targets[i]
+	if t.fixed {
+		c.put(i, t.fill)
+		return
+	}
+	text, times := c.call.Lookup(t.source.origin, t.source.name)
+	if times > 1 {
+		c.refuse(t.source.text, "is given %d times", times)
+	}
+	if times != 1 {
+		return
+	}
+	v, there, err := t.fromText(text)
+	if err != nil {
+		c.fail(&FieldError{Field: t.source.text, Err: err})
+	} else if there {
+		c.put(i, v)
+	}
+}
+
+// fromText reads a value where all values are text.
+func (t *target) fromText(text string) (v cell, there bool, err error) {
+	switch {
+	case t.values != nil:
+		return t.category(text)
+	case t.kind == textCells:
+		return cell{text: text}, true, nil
+	}
+	return t.parsed(text)
+}
+
+// array reads a list into a target of several cells. Null is absent.
+func (c *mappedCall) array(s *jsonscan.Scanner, i int) error {
+	t := &c.b.targets[i]
+	switch kind := s.Peek(); kind {
+	case jsonscan.None:
+		s.Skip() // which says what is wrong
+		return nil
+	case jsonscan.Null:
+		s.Null()
+		return nil
+	case jsonscan.Array:
+	default:
+		return fault.Invalidf("is %s where a list should be", describeKind(kind))
+	}
+	a := array{s: s, size: c.size, rows: t.width, max: t.width}
+	a.shaped(c.b.inputs[t.input].spec.Shape[1:], t.width)
+	read := t.dtype
+	if t.kind == wholeCells && read != tensor.Bool {
+		read = tensor.Int64
+	}
+	data := a.data(read)
+	if s.Err() != nil {
+		return a.wrap(s.Err(), "does not fit")
+	}
+	to, at := c.at(t)
+	switch data := data.(type) {
+	case []float32:
+		copy(to.singles[at:], data)
+	case []float64:
+		copy(to.doubles[at:], data)
+	case []string:
+		copy(to.texts[at:], data)
+	case []bool:
+		for k, v := range data {
+			to.wholes[at+k] = truth(v).whole
+		}
+	case []int64:
+		for k, v := range data {
+			if v < t.lo || v > t.hi {
+				return fault.Invalidf("does not fit, element %d: %d is no %v", k, v, t.dtype)
+			}
+		}
+		copy(to.wholes[at:], data)
+	}
+	c.mark(i)
+	return nil
+}
