@@ -11,6 +11,7 @@ import (
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/registry"
+	"github.com/serin-ml/serin/internal/store"
 	"github.com/serin-ml/serin/internal/store/disk"
 	storesqlite "github.com/serin-ml/serin/internal/store/sqlite"
 )
@@ -29,6 +30,7 @@ const (
 // dataDir is an open data directory and the registry in it.
 type dataDir struct {
 	registry *registry.Registry
+	state    store.State
 	closers  []io.Closer // in the order of opening
 }
 
@@ -55,6 +57,7 @@ func openDir(ctx context.Context, o Options, how access) (d *dataDir, err error)
 		return d, err
 	}
 	d.closers = append(d.closers, state)
+	d.state = state
 	blobs, err := disk.Open(o.DataDir, disk.Options{})
 	if err != nil {
 		return d, err

@@ -64,6 +64,7 @@ type server struct {
 	gateway   *gateway.Gateway
 	follower  *follower
 	telemetry *telemetry
+	traffic   *trafficState
 	control   http.Handler // behind nothing: for the socket
 	guard     api.Guard    // before control on TCP
 
@@ -99,9 +100,14 @@ func (s *server) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.traffic = newTrafficState(s.dir.state, s.options.Now, s.applyTraffic)
+	if err := s.traffic.Declare(ctx, s.declared()); err != nil {
+		return err
+	}
 	s.control = api.New(api.Options{
 		Version: s.options.Version, Registry: s.dir.registry, Log: s.options.Log,
 		Services: s.services, Changed: s.follower.Nudge, Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+		Now: s.options.Now, Traffic: s.traffic,
 	})
 	if !api.Loopback(s.config.Server.Control) {
 		if s.guard.Token, err = controlToken(s.options.DataDir); err != nil {
@@ -109,6 +115,30 @@ func (s *server) build(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// declared are the services of the configuration and the weights that it gives their variants.
+func (s *server) declared() []declared {
+	list := make([]declared, len(s.config.Services))
+	for i := range s.config.Services {
+		c := &s.config.Services[i]
+		list[i] = declared{service: c.Name, variants: c.VariantNames(), weights: c.Traffic.FileWeights(c.VariantNames())}
+	}
+	return list
+}
+
+// applyTraffic has a service's requests shared by these weights from now on.
+func (s *server) applyTraffic(service string, w traffic.Weights, epoch uint32, policyVersion uint64) {
+	g := s.gateway.Service(service)
+	if g == nil {
+		return
+	}
+	policy, err := g.Policy().With(w, epoch, policyVersion)
+	if err != nil {
+		s.options.Log.Error("weights cannot be applied; those before hold", "service", service, "error", err)
+		return
+	}
+	g.SetPolicy(policy)
 }
 
 // listen takes every address before anything runs, so that a taken one is told at once.
@@ -165,6 +195,7 @@ func (s *server) run(ctx context.Context) (err error) {
 	g.Go(func() error { return serveHTTP(ctx, s.tcp, controlServer(s.guard.Wrap(s.control), log), drain, log) })
 	g.Go(func() error { return serveHTTP(ctx, s.socket, controlServer(s.control, log), drain, log) })
 	g.Go(func() error { return s.follower.Run(ctx) })
+	g.Go(func() error { return s.traffic.Run(ctx, log) })
 	g.Go(func() error { s.sweep(ctx); return nil })
 	return g.Wait()
 }

@@ -100,7 +100,7 @@ func TestAnOverrideSaysWhoWhyAndUntilWhen(t *testing.T) {
 	if err := good.Check(names); err != nil {
 		t.Error(err)
 	}
-	err := (&Override{Author: " ", Reason: strings.Repeat("x", 501), At: at}).Check(names)
+	err := (&Override{Author: " ", Reason: strings.Repeat("x", 501), At: at, Expires: at}).Check(names)
 	if err == nil {
 		t.Fatal("an empty override is accepted")
 	}
