@@ -89,9 +89,9 @@ func (p *part) close() {
 func (p *part) read(ctx context.Context, from event.Offset, limit int, use func(at event.Offset, r event.Record) error) (used int, next event.Offset, err error) {
 	first := max(int64(from-p.base), headerSize)
 	pos := first
-	for ; used < limit && pos < p.limit; used++ {
+	for next = from; used < limit && pos < p.limit; used++ {
 		if err := ctx.Err(); err != nil {
-			return used, p.at(pos), err
+			return used, next, err
 		}
 		r, size, err := p.record(pos)
 		if damage, ok := errors.AsType[*event.DamageError](err); ok && pos == first && p.isWithinFrame(pos) {
@@ -99,14 +99,15 @@ func (p *part) read(ctx context.Context, from event.Offset, limit int, use func(
 				WithHint("use only offsets that the log has given")
 		}
 		if err != nil {
-			return used, p.at(pos), err
+			return used, next, err
 		}
 		if err := use(p.at(pos), r); err != nil {
-			return used, p.at(pos), err
+			return used, next, err
 		}
 		pos += int64(size)
+		next = p.at(pos)
 	}
-	return used, max(p.at(pos), from), nil
+	return used, max(next, p.at(pos)), nil
 }
 
 // record reads the record at pos and returns how much its frame takes.
