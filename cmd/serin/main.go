@@ -34,7 +34,12 @@ type cli struct {
 	Predict predictCmd `cmd:"" help:"Answer the rows of a file with a model, without a server."`
 	Explain explainCmd `cmd:"" help:"Explain the answers to the rows of a file: what each feature contributes."`
 	Model   modelCmd   `cmd:"" help:"Keep models, their versions and aliases."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Traffic trafficCmd `cmd:"" help:"Show and change which variant gets how much of a service's traffic, and compare variants."`
+	SQL     sqlCmd     `cmd:"" name:"sql" help:"Ask what was measured, in SQL."`
+
+	Decisions decisionsCmd `cmd:"" help:"Look at decisions one by one."`
+	Export    exportCmd    `cmd:"" help:"Write what was measured into a file."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 // exited carries the exit code of a command that ends the parser, such as --help.

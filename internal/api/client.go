@@ -27,7 +27,7 @@ func NewClient(base string, transport http.RoundTripper) *Client {
 	return &Client{base, &http.Client{Transport: transport, CheckRedirect: stay}}
 }
 
-// Direct returns a transport that calls handler in this process, request by request. It holds each answer in memory.
+// Direct returns a transport that calls handler in this process. The handler runs until its answer was read or closed.
 func Direct(handler http.Handler) http.RoundTripper { return direct{handler} }
 
 type direct struct{ handler http.Handler }
@@ -39,35 +39,68 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 		r.Body = http.NoBody
 	}
 	r.RequestURI = r.URL.RequestURI()
-	w := &recorder{header: http.Header{}}
-	d.handler.ServeHTTP(w, r)
-	r.Body.Close()
-	w.WriteHeader(http.StatusOK)
+	reader, writer := io.Pipe()
+	w := &sender{header: http.Header{}, body: writer, begun: make(chan http.Header, 1)}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer func() {
+			p := recover()
+			r.Body.Close()
+			switch p {
+			case nil:
+				w.WriteHeader(http.StatusOK)
+				writer.Close()
+			case http.ErrAbortHandler: // as a server would cut the connection
+				w.WriteHeader(http.StatusInternalServerError)
+				writer.CloseWithError(io.ErrUnexpectedEOF)
+			default:
+				panic(p)
+			}
+		}()
+		d.handler.ServeHTTP(w, r)
+	}()
+	header := <-w.begun
 	return &http.Response{
-		StatusCode: w.status, Status: http.StatusText(w.status), Header: w.header, Request: r,
+		StatusCode: w.status, Status: http.StatusText(w.status), Header: header, Request: r,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()),
+		Body: received{reader, ended}, ContentLength: -1,
 	}, nil
 }
 
-// recorder keeps what a handler answers.
-type recorder struct {
+// sender is the handler's end of an answer.
+type sender struct {
 	header http.Header
 	status int
-	body   bytes.Buffer
+	body   *io.PipeWriter
+	begun  chan http.Header // gets the headers when the answer begins
 }
 
-func (w *recorder) Header() http.Header { return w.header }
+func (w *sender) Header() http.Header { return w.header }
 
-func (w *recorder) WriteHeader(status int) {
+func (w *sender) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
+		w.begun <- w.header.Clone()
 	}
 }
 
-func (w *recorder) Write(p []byte) (int, error) {
+func (w *sender) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
 	return w.body.Write(p)
+}
+
+// received is the caller's end of an answer.
+type received struct {
+	*io.PipeReader
+	ended chan struct{}
+}
+
+// Close lets the handler end, and waits for it.
+func (b received) Close() error {
+	err := b.PipeReader.Close()
+	<-b.ended
+	return err
 }
 
 // call sends in (nil: nothing) as JSON and decodes the answer into out (nil: dropped).

@@ -16,7 +16,7 @@ import (
 // Summariser compares the variants of a service over whole minutes from one time up to another. A service without any figures then
 // has no variants.
 type Summariser interface {
-	Summary(ctx context.Context, service string, from, to time.Time) (Summary, error)
+	Summary(ctx context.Context, service string, from, to time.Time) (ServiceSummary, error)
 }
 
 // Interval is a figure with its uncertainty and the size of the sample it comes from. The interval holds at all times together with
@@ -40,8 +40,8 @@ func finite(v float64) *float64 {
 	return &v
 }
 
-// Summary compares the variants of a service over a time.
-type Summary struct {
+// ServiceSummary compares the variants of a service over a time.
+type ServiceSummary struct {
 	Service    string           `json:"service"`
 	From       time.Time        `json:"from" doc:"whole minutes, by the time of the decision"`
 	To         time.Time        `json:"to" doc:"not included"`
@@ -110,7 +110,7 @@ func (c *control) routeSummary(h huma.API) {
 		From    time.Time `query:"from" doc:"default: an hour before to"`
 		To      time.Time `query:"to" doc:"default: now"`
 	}
-	type output struct{ Body Summary }
+	type output struct{ Body ServiceSummary }
 	handle(h, huma.Operation{
 		OperationID: "summarise-service", Method: http.MethodGet, Path: "/api/v1/services/{service}/summary", Summary: "A service's variants compared, each figure with its uncertainty",
 	}, func(ctx context.Context, in *input) (*output, error) {
@@ -119,7 +119,7 @@ func (c *control) routeSummary(h huma.API) {
 	})
 }
 
-func (c *control) summary(ctx context.Context, service string, from, to time.Time) (s Summary, err error) {
+func (c *control) summary(ctx context.Context, service string, from, to time.Time) (s ServiceSummary, err error) {
 	if c.Measure == nil {
 		return s, noTelemetry()
 	}
@@ -170,7 +170,7 @@ func (c *control) measured(ctx context.Context) (map[string]bool, error) {
 }
 
 // Summary compares the variants of a service. A zero to is now, a zero from an hour before.
-func (c *Client) Summary(ctx context.Context, service string, from, to time.Time) (s Summary, err error) {
+func (c *Client) Summary(ctx context.Context, service string, from, to time.Time) (s ServiceSummary, err error) {
 	q := url.Values{}
 	for name, t := range map[string]time.Time{"from": from, "to": to} {
 		if !t.IsZero() {
