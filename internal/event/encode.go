@@ -28,6 +28,7 @@ const (
 	isText = 1 << iota
 	isVerified
 	isAttributed
+	isByHand
 )
 
 // AppendRecord appends the binary form of r to dst: a byte for the kind, one for the version, and the body. It does not allocate
@@ -263,6 +264,9 @@ func appendOutcome(dst []byte, o *Outcome) []byte {
 	if o.Attributed {
 		flags |= isAttributed
 	}
+	if o.ByHand {
+		flags |= isByHand
+	}
 	dst = append(dst, flags, o.Slot)
 	dst = append(dst, o.Decision[:]...)
 	dst = appendString(dst, o.ID)
@@ -283,7 +287,10 @@ func appendOutcome(dst []byte, o *Outcome) []byte {
 
 func (d *decoder) outcome() *Outcome {
 	flags := d.byte()
-	r := &Outcome{IsText: flags&isText != 0, Verified: flags&isVerified != 0, Attributed: flags&isAttributed != 0, Slot: d.byte()}
+	r := &Outcome{
+		IsText: flags&isText != 0, Verified: flags&isVerified != 0, Attributed: flags&isAttributed != 0, ByHand: flags&isByHand != 0,
+		Slot: d.byte(),
+	}
 	r.Decision = d.id()
 	r.ID = d.string()
 	r.Kind = d.string()

@@ -160,4 +160,5 @@ type Outcome struct {
 	Unit             string
 
 	Attributed bool // the decision was found through the sticky cookie, not through an id
+	ByHand     bool // the client set that cookie itself: left out of comparisons
 }
