@@ -42,6 +42,7 @@ type Options struct {
 	Entropy  io.Reader     // of which ids are made; nil: crypto/rand
 	Keys     *event.Keys   // signs tokens; nil: answers bear none
 	Recorder *Recorder     // writes decisions and tallies; nil: nobody does
+	Ingest   *Ingest       // takes in what comes back; nil: there is no feedback
 }
 
 // Gateway serves the data plane over HTTP. It is safe for concurrent use.
@@ -68,6 +69,7 @@ func New(o Options) *Gateway {
 	g.routeHealth()
 	g.routeOpenInference()
 	g.routeSeldon()
+	g.routeFeedback()
 	return g
 }
 

@@ -1,0 +1,189 @@
+package gateway
+
+import (
+	"context"
+	"math"
+	"net/http"
+
+	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/jsonscan"
+	"github.com/serin-ml/serin/internal/wire"
+)
+
+// routeSeldonFeedback mounts the feedback call of the Seldon v1 protocol, beside its predictions. Its body is
+//
+//	{"request": ..., "response": {"meta": {"puid": ...}}, "reward": 1, "truth": {"data": {"ndarray": [[1]]}}}
+//
+// of which request is not needed. The decision is told by the header Serin-Decision, else by a puid that is an id of ours, else by the
+// sticky cookie. The reward and what is true become an outcome each; the answer's tags say what became of them. In the protocol's own
+// clients a reward of 0 is left out, so a call without reward and truth is a reward of 0.
+func (g *Gateway) routeSeldonFeedback(f *feedback) {
+	bare := f.answering(wire.Seldon{}, seldonLabel, f.seldon(func(*table, *http.Request) (*Service, error) { return nil, nil }))
+	named := f.answering(wire.Seldon{}, seldonLabel, f.seldon(func(t *table, r *http.Request) (*Service, error) { return t.named(r.PathValue("name")) }))
+	for _, version := range []string{"v1.0", "v0.1"} {
+		call := "/api/" + version + "/feedback"
+		g.mux.HandleFunc(call, bare)
+		g.mux.HandleFunc("/seldon/{name}"+call, named)
+		g.mux.HandleFunc("/seldon/{namespace}/{name}"+call, named)
+	}
+}
+
+// seldon answers the feedback call for the service that find finds, nil if the path names none.
+func (f *feedback) seldon(find find) func(b *buffers, r *http.Request) (int, error) {
+	return func(b *buffers, r *http.Request) (int, error) {
+		ask := f.asker(r)
+		var err error
+		if ask.service, err = find(ask.services, r); err != nil {
+			return 0, err
+		}
+		var call seldonFeedback
+		if err := call.read(b.in.Bytes()); err != nil {
+			return 0, err
+		}
+		opinions, err := call.opinions(r.Context(), ask, r.Header.Get(TokenHeader))
+		if err != nil {
+			return 0, err
+		}
+		if err := f.take(r.Context(), opinions); err != nil {
+			return 0, err
+		}
+		for i := range opinions {
+			if o := &opinions[i]; o.verdict == conflict {
+				err := fault.Conflictf("the %s of this decision came before with another value; the first one counts", o.outcome.Kind)
+				b.out = wire.Seldon{}.Error(b.out[:0], http.StatusConflict, err)
+				return http.StatusConflict, nil
+			}
+		}
+		b.out = appendSeldonTaken(b.out[:0], opinions)
+		return http.StatusOK, nil
+	}
+}
+
+// appendSeldonTaken appends a SeldonMessage with nothing but meta.
+func appendSeldonTaken(dst []byte, opinions []opinion) []byte {
+	dst = append(dst, `{"meta":{`...)
+	if id := opinions[0].outcome.Decision; !id.IsZero() {
+		dst = append(id.AppendText(append(dst, `"puid":"`...)), `",`...)
+	}
+	dst = append(dst, `"tags":{`...)
+	for i := range opinions {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(dst, '"'), opinions[i].outcome.Kind...), `":"`...)
+		dst = append(append(dst, opinions[i].status()...), '"')
+	}
+	return append(dst, "}}}"...)
+}
+
+// seldonFeedback is the body of a feedback call.
+type seldonFeedback struct {
+	seen   itemReader
+	puid   string
+	reward float64
+	truth  truth
+}
+
+// The keys of a call, and of a truth.
+const (
+	seldonFeedbackResponse = 1 << iota
+	seldonFeedbackReward
+	seldonFeedbackTruth
+	seldonFeedbackMeta
+	seldonFeedbackPuid
+)
+
+func (c *seldonFeedback) read(body []byte) error {
+	var scanner jsonscan.Scanner
+	scanner.Reset(body)
+	s := scanner.AllowNonFinite() // which Python writes, in the request that is not needed
+	s.Object()
+	for s.Next() {
+		switch string(s.Key()) {
+		case "response":
+			if c.seen.once(s, seldonFeedbackResponse, "response") {
+				c.response(s)
+			}
+		case "reward":
+			if c.seen.once(s, seldonFeedbackReward, "reward") {
+				c.reward = readFinite(s)
+			}
+		case "truth":
+			if c.seen.once(s, seldonFeedbackTruth, "truth") {
+				c.truth.read(s)
+			}
+		default:
+			s.Skip()
+		}
+	}
+	s.End()
+	return s.Err()
+}
+
+// response reads the answer that the feedback is about, as far as its id.
+func (c *seldonFeedback) response(s *jsonscan.Scanner) {
+	s.Object()
+	for s.Next() {
+		switch string(s.Key()) {
+		case "meta":
+			if c.seen.once(s, seldonFeedbackMeta, "meta") {
+				c.meta(s)
+			}
+		default:
+			s.Skip()
+		}
+	}
+}
+
+func (c *seldonFeedback) meta(s *jsonscan.Scanner) {
+	s.Object()
+	for s.Next() {
+		switch string(s.Key()) {
+		case "puid":
+			if c.seen.once(s, seldonFeedbackPuid, "puid") {
+				c.puid = s.String()
+			}
+		default:
+			s.Skip()
+		}
+	}
+}
+
+func readFinite(s *jsonscan.Scanner) float64 {
+	v := s.Float64()
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		s.Failf("%v is no value", v)
+	}
+	return v
+}
+
+// opinions makes an opinion of the reward, and one of what is true.
+func (c *seldonFeedback) opinions(ctx context.Context, ask *asker, token string) ([]opinion, error) {
+	items := make([]feedbackItem, 0, 2)
+	label, labelled, err := c.truth.label()
+	if err != nil {
+		return nil, err
+	}
+	if !labelled || c.seen.given&seldonFeedbackReward != 0 {
+		items = append(items, feedbackItem{kind: kindReward, number: c.reward})
+	}
+	if labelled {
+		items = append(items, label)
+	}
+	opinions := make([]opinion, len(items))
+	for i := range items {
+		item := &items[i]
+		if err := item.checkValue(); err != nil {
+			return nil, err
+		}
+		if _, err := event.ParseID(c.puid); token == "" && err == nil { // else it is the client's own
+			item.decision = c.puid
+		}
+		item.token = token
+		if opinions[i].service, err = ask.outcome(ctx, item, &opinions[i].outcome); err != nil {
+			return nil, err
+		}
+	}
+	return opinions, nil
+}

@@ -1,0 +1,586 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/fault"
+)
+
+// fakeLog keeps records in memory. An offset is an index.
+type fakeLog struct {
+	mu      sync.Mutex
+	records []event.Record
+	appends int
+	fail    error
+	panics  bool
+	written bool          // a failing append writes all the same
+	gate    chan struct{} // append waits until it is closed; nil: it does not
+}
+
+func (l *fakeLog) Append(ctx context.Context, records ...event.Record) (event.Offset, error) {
+	l.mu.Lock()
+	gate := l.gate
+	l.mu.Unlock()
+	if gate != nil {
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return 0, ctx.Err() // the write goes on, as in a real log
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.appends++
+	if l.panics {
+		panic("a bug in a log")
+	}
+	if l.fail == nil || l.written {
+		for _, r := range records {
+			bytes := event.AppendRecord(nil, r)
+			kept, err := event.ParseRecord(bytes)
+			if err != nil {
+				return 0, err
+			}
+			l.records = append(l.records, kept)
+		}
+	}
+	return event.Offset(len(l.records)), l.fail
+}
+
+func (l *fakeLog) End() event.Offset {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return event.Offset(len(l.records))
+}
+
+// all returns the outcomes in the log with that id, any id if it is "".
+func (l *fakeLog) all(id string) (list []event.Outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.records {
+		if r.Outcome != nil && (id == "" || r.Outcome.ID == id) {
+			list = append(list, *r.Outcome)
+		}
+	}
+	return list
+}
+
+// fakeTelemetry has read a log as far as it was told to.
+type fakeTelemetry struct {
+	log       *fakeLog
+	applied   atomic.Uint64
+	decisions map[event.ID]event.Decision
+	fail      error
+	lookups   atomic.Int64
+}
+
+func (f *fakeTelemetry) Outcome(ctx context.Context, id string) (event.Outcome, bool, error) {
+	f.lookups.Add(1)
+	if f.fail != nil || ctx.Err() != nil {
+		return event.Outcome{}, false, errors.Join(f.fail, ctx.Err())
+	}
+	f.log.mu.Lock()
+	defer f.log.mu.Unlock()
+	for _, r := range f.log.records[:f.applied.Load()] {
+		if r.Outcome != nil && r.Outcome.ID == id {
+			return *r.Outcome, true, nil
+		}
+	}
+	return event.Outcome{}, false, nil
+}
+
+func (f *fakeTelemetry) Decision(_ context.Context, id event.ID) (event.Decision, bool, error) {
+	d, found := f.decisions[id]
+	return d, found, f.fail
+}
+
+func (f *fakeTelemetry) Applied() event.Offset { return event.Offset(f.applied.Load()) }
+
+func (f *fakeTelemetry) catchUp() { f.applied.Store(uint64(f.log.End())) }
+
+func newIngest(recent int) (*Ingest, *fakeLog, *fakeTelemetry) {
+	log := &fakeLog{}
+	telemetry := &fakeTelemetry{log: log, decisions: map[event.ID]event.Decision{}}
+	return ingestOf(log, telemetry, recent), log, telemetry
+}
+
+func ingestOf(log *fakeLog, telemetry *fakeTelemetry, recent int) *Ingest {
+	return NewIngest(IngestOptions{Log: log, Telemetry: telemetry, Logger: slog.New(slog.DiscardHandler), Recent: recent})
+}
+
+func outcome(id string, value float64) event.Outcome {
+	return event.Outcome{ID: id, Kind: kindReward, Number: value, ReceivedAt: testTime}
+}
+
+var testTime = time.Date(2026, 3, 1, 12, 0, 30, 0, time.UTC)
+
+func mustAdd(t *testing.T, in *Ingest, outcomes ...event.Outcome) []verdict {
+	t.Helper()
+	verdicts, err := in.add(t.Context(), outcomes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return verdicts
+}
+
+func want(t *testing.T, got []verdict, want ...verdict) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+}
+
+func TestTheFirstOutcomeWithAnIDWins(t *testing.T) {
+	in, log, telemetry := newIngest(0)
+	for _, when := range []string{"remembered", "read back", "after a restart"} {
+		first := outcome(when, 1)
+		want(t, mustAdd(t, in, first), accepted)
+		switch when {
+		case "read back":
+			telemetry.catchUp()
+		case "after a restart":
+			telemetry.catchUp()
+			in = ingestOf(log, telemetry, 0)
+		}
+		again := first
+		again.At, again.ReceivedAt, again.Verified = testTime, testTime.Add(time.Hour), true
+		want(t, mustAdd(t, in, again), duplicate)
+		want(t, mustAdd(t, in, outcome(when, 0)), conflict)
+		for name, change := range map[string]func(*event.Outcome){
+			"kind":     func(o *event.Outcome) { o.Kind = kindRating },
+			"slot":     func(o *event.Outcome) { o.Slot = 1 },
+			"decision": func(o *event.Outcome) { o.Decision[15] = 1 },
+			"text":     func(o *event.Outcome) { o.IsText, o.Text, o.Number = true, "1", 0 },
+		} {
+			other := first
+			change(&other)
+			if got := mustAdd(t, in, other); got[0] != conflict {
+				t.Errorf("%s: another %s is %v", when, name, got)
+			}
+		}
+		if n := len(log.all(when)); n != 1 {
+			t.Errorf("%s: %d outcomes are stored", when, n)
+		}
+	}
+}
+
+func TestARequestIsOneAppend(t *testing.T) {
+	in, log, _ := newIngest(0)
+	want(t, mustAdd(t, in, outcome("a", 1), outcome("b", 2), outcome("a", 1), outcome("b", 3), outcome("c", 4)),
+		accepted, accepted, duplicate, conflict, accepted)
+	if log.appends != 1 || len(log.records) != 3 {
+		t.Errorf("%d appends of %d records", log.appends, len(log.records))
+	}
+	want(t, mustAdd(t, in, outcome("a", 1), outcome("b", 3)), duplicate, conflict)
+	if log.appends != 1 {
+		t.Errorf("a repeat is written")
+	}
+}
+
+// A batch may hold a value that the telemetry contradicts before one that repeats it.
+func TestABatchIsJudgedByTheFirstOfAll(t *testing.T) {
+	in, log, telemetry := newIngest(0)
+	mustAdd(t, in, outcome("a", 1))
+	telemetry.catchUp()
+	in = ingestOf(log, telemetry, 0)
+	want(t, mustAdd(t, in, outcome("a", 2), outcome("a", 1), outcome("a", 2)), conflict, duplicate, conflict)
+}
+
+func TestNothingIsTakenBeforeTheLogHasBeenReadBack(t *testing.T) {
+	_, log, telemetry := newIngest(0)
+	mustAdd(t, ingestOf(log, telemetry, 0), outcome("a", 1), outcome("b", 1))
+	in := ingestOf(log, telemetry, 0)
+	telemetry.applied.Store(1)
+	if _, err := in.add(t.Context(), []event.Outcome{outcome("b", 2)}); fault.KindOf(err) != fault.Unavailable {
+		t.Fatalf("got %v", err)
+	}
+	telemetry.applied.Store(2)
+	want(t, mustAdd(t, in, outcome("b", 2)), conflict)
+}
+
+func TestWhoComesSecondWaitsForTheFirst(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		fail   error
+		values [2]float64
+		want   []verdict // of the second; nil: it fails as well
+	}{
+		{"a repeat", nil, [2]float64{1, 1}, []verdict{duplicate}},
+		{"another value", nil, [2]float64{1, 2}, []verdict{conflict}},
+		{"a repeat of what fails", io.ErrShortWrite, [2]float64{1, 1}, nil},
+		{"another value than what fails", io.ErrShortWrite, [2]float64{1, 2}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				in, log, _ := newIngest(0)
+				log.gate, log.fail = make(chan struct{}), tt.fail
+				var errs [2]error
+				var verdicts [2][]verdict
+				var group sync.WaitGroup
+				for i := range 2 {
+					group.Go(func() { verdicts[i], errs[i] = in.add(t.Context(), []event.Outcome{outcome("a", tt.values[i])}) })
+					synctest.Wait()
+				}
+				if verdicts[0] != nil || verdicts[1] != nil || errs[0] != nil || errs[1] != nil {
+					t.Fatal("an answer before anything is durable")
+				}
+				close(log.gate)
+				group.Wait()
+				if tt.want == nil {
+					if errs[0] == nil || errs[1] == nil || len(log.records) != 0 {
+						t.Fatalf("%v, %v, %d records", errs[0], errs[1], len(log.records))
+					}
+					return
+				}
+				want(t, verdicts[0], accepted)
+				want(t, verdicts[1], tt.want...)
+				if len(log.records) != 1 {
+					t.Errorf("%d records", len(log.records))
+				}
+			})
+		})
+	}
+}
+
+// Two batches that hold what the other wants must not wait for each other.
+func TestBatchesInOppositeOrderDoNotDeadlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, log, _ := newIngest(0)
+		log.gate = make(chan struct{})
+		var group sync.WaitGroup
+		ids := [][]string{{"a", "b"}, {"b", "c", "a"}, {"c", "d", "b"}}
+		count := atomic.Int64{}
+		for _, list := range ids {
+			group.Go(func() {
+				var outcomes []event.Outcome
+				for _, id := range list {
+					outcomes = append(outcomes, outcome(id, 1))
+				}
+				for _, v := range mustAdd(t, in, outcomes...) {
+					if v == accepted {
+						count.Add(1)
+					}
+				}
+			})
+		}
+		synctest.Wait()
+		close(log.gate)
+		group.Wait()
+		if count.Load() != 4 || len(log.records) != 4 {
+			t.Errorf("%d accepted, %d stored", count.Load(), len(log.records))
+		}
+	})
+}
+
+func TestWhoHangsUpWhileWaitingLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, log, _ := newIngest(0)
+		log.gate = make(chan struct{})
+		var group sync.WaitGroup
+		ctx, cancel := context.WithCancel(t.Context())
+		var first []verdict
+		var firstErr, secondErr error
+		group.Go(func() { first, firstErr = in.add(ctx, []event.Outcome{outcome("a", 1)}) })
+		synctest.Wait()
+		group.Go(func() { _, secondErr = in.add(ctx, []event.Outcome{outcome("a", 1)}) })
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		if fault.KindOf(secondErr) != fault.Unavailable {
+			t.Errorf("who waits for another is told %v", secondErr)
+		}
+		close(log.gate)
+		group.Wait()
+		if firstErr != nil {
+			t.Fatalf("what was being written is told as %v", firstErr)
+		}
+		want(t, first, accepted)
+		want(t, mustAdd(t, in, outcome("a", 2)), conflict)
+	})
+}
+
+func TestWhatFailedMayBeSentAgain(t *testing.T) {
+	full := fault.Unavailablef("no room: %w", event.ErrFull)
+	for _, tt := range []struct {
+		fail    error
+		written bool
+		status  int
+	}{
+		{io.ErrShortWrite, false, http.StatusServiceUnavailable},
+		{io.ErrShortWrite, true, http.StatusServiceUnavailable},
+		{full, false, http.StatusInsufficientStorage},
+	} {
+		in, log, telemetry := newIngest(0)
+		log.fail, log.written = tt.fail, tt.written
+		for range 2 {
+			if _, err := in.add(t.Context(), []event.Outcome{outcome("a", 1)}); statusOf(err) != tt.status {
+				t.Fatalf("%v: got %v", tt.fail, err)
+			}
+		}
+		log.fail = nil
+		// Another client gets there first. The value that may have been written counts all the same.
+		want(t, mustAdd(t, in, outcome("a", 2)), conflict)
+		want(t, mustAdd(t, in, outcome("a", 1)), duplicate)
+		telemetry.catchUp()
+		want(t, mustAdd(t, in, outcome("a", 1), outcome("a", 2)), duplicate, conflict)
+		for _, o := range log.all("") {
+			if o.Number != 1 {
+				t.Errorf("another value was written: %v", o)
+			}
+		}
+	}
+}
+
+// A doubt ends when a later record has been read back.
+func TestADoubtEndsWithTheNextRecord(t *testing.T) {
+	in, log, telemetry := newIngest(0)
+	log.fail = io.ErrShortWrite
+	if _, err := in.add(t.Context(), []event.Outcome{outcome("a", 1)}); err == nil {
+		t.Fatal("no error")
+	}
+	log.fail = nil
+	want(t, mustAdd(t, in, outcome("b", 1)), accepted)
+	telemetry.catchUp()
+	want(t, mustAdd(t, in, outcome("a", 2)), accepted)
+	telemetry.catchUp()
+	want(t, mustAdd(t, in, outcome("a", 1)), conflict)
+	in.forget(telemetry.Applied())
+	if len(in.entries) != 0 || len(in.oldest) != 0 {
+		t.Errorf("%d entries and %d places are kept", len(in.entries), len(in.oldest))
+	}
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	const recent = 10
+	in, log, telemetry := newIngest(recent)
+	for i := range recent {
+		mustAdd(t, in, outcome(fmt.Sprint(i), 1))
+	}
+	if _, err := in.add(t.Context(), []event.Outcome{outcome("0", 1), outcome("more", 1)}); fault.KindOf(err) != fault.Unavailable {
+		t.Fatalf("got %v", err)
+	}
+	want(t, mustAdd(t, in, outcome("0", 1)), duplicate)
+	telemetry.catchUp()
+	want(t, mustAdd(t, in, outcome("more", 1)), accepted)
+
+	// A full disk does not fill the memory, is told as what it is, and is over when there is room.
+	log.fail = event.ErrFull
+	for i := range 5 * recent {
+		if _, err := in.add(t.Context(), []event.Outcome{outcome(fmt.Sprint("full", i), 1)}); statusOf(err) != http.StatusInsufficientStorage {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if len(in.entries) > recent+1 {
+		t.Errorf("%d entries", len(in.entries))
+	}
+	log.fail = nil
+	want(t, mustAdd(t, in, outcome("room", 1)), accepted)
+	telemetry.catchUp()
+	want(t, mustAdd(t, in, outcome("again", 1)), accepted)
+	if len(in.entries) != 1 || len(in.oldest) != 1 {
+		t.Errorf("%d entries and %d places are kept", len(in.entries), len(in.oldest))
+	}
+}
+
+func TestTelemetryThatFailsHoldsNothing(t *testing.T) {
+	in, log, telemetry := newIngest(0)
+	telemetry.fail = io.ErrUnexpectedEOF
+	if _, err := in.add(t.Context(), []event.Outcome{outcome("a", 1), outcome("b", 1)}); fault.KindOf(err) != fault.Unavailable {
+		t.Fatalf("got %v", err)
+	}
+	telemetry.fail = nil
+	if len(in.entries) != 0 || log.appends != 0 {
+		t.Errorf("%d entries, %d appends", len(in.entries), log.appends)
+	}
+	want(t, mustAdd(t, in, outcome("a", 2)), accepted)
+}
+
+func TestAPanicOfTheLogLeavesNobodyWaiting(t *testing.T) {
+	in, log, _ := newIngest(0)
+	log.panics = true
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is gone")
+			}
+		}()
+		_, _ = in.add(t.Context(), []event.Outcome{outcome("a", 1)})
+	}()
+	log.panics = false
+	want(t, mustAdd(t, in, outcome("a", 2)), conflict) // what panicked may have been written
+	want(t, mustAdd(t, in, outcome("a", 1)), duplicate)
+}
+
+func TestOneOf64AtOnceIsAccepted(t *testing.T) {
+	in, log, telemetry := newIngest(0)
+	stop := make(chan struct{})
+	var reader, writers sync.WaitGroup
+	reader.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				telemetry.catchUp()
+			}
+		}
+	})
+	const rounds = 200
+	var counts [4]atomic.Int64
+	start := make(chan struct{})
+	for n := range 64 {
+		writers.Go(func() {
+			<-start
+			for round := range rounds {
+				for _, v := range mustAdd(t, in, outcome(fmt.Sprint(round), float64(n%2))) {
+					counts[v].Add(1)
+				}
+			}
+		})
+	}
+	close(start)
+	writers.Wait()
+	close(stop)
+	reader.Wait()
+	a, d, c := counts[accepted].Load(), counts[duplicate].Load(), counts[conflict].Load()
+	if a != rounds || d != 31*rounds || c != 32*rounds || len(log.records) != rounds {
+		t.Errorf("%d accepted, %d duplicates, %d conflicts, %d stored", a, d, c, len(log.records))
+	}
+}
+
+// Whatever is repeated, contradicted, batched, lost, cut off and restarted: what is acknowledged is in the log, and one value for each id.
+func TestAnyInterleavingStoresOneOutcomeForEachID(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in, log, telemetry := newIngest(0)
+		failed := false
+		holds := func(id string, value float64, v verdict) {
+			all := log.all(id)
+			if len(all) == 0 {
+				t.Fatalf("%v, and nothing is stored", v)
+			}
+			if same := all[0].Number == value; same != (v != conflict) {
+				t.Fatalf("%v of %v, but %v is stored", v, value, all[0].Number)
+			}
+			for _, o := range all {
+				if o.Number != all[0].Number {
+					t.Fatalf("two values are stored")
+				}
+			}
+			if len(all) > 1 && !failed {
+				t.Fatalf("stored %d times", len(all))
+			}
+		}
+		type told struct {
+			id    string
+			value float64
+			v     verdict
+		}
+		var history []told
+		t.Repeat(map[string]func(*rapid.T){
+			"send": func(t *rapid.T) {
+				var outcomes []event.Outcome
+				for range rapid.IntRange(1, 4).Draw(t, "items") {
+					outcomes = append(outcomes, outcome(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "id"), float64(rapid.IntRange(0, 2).Draw(t, "value"))))
+				}
+				verdicts, err := in.add(context.Background(), outcomes)
+				if err != nil {
+					if log.fail == nil && telemetry.Applied() >= in.start {
+						t.Fatalf("refused for no reason: %v", err)
+					}
+					return
+				}
+				for i, v := range verdicts {
+					history = append(history, told{outcomes[i].ID, outcomes[i].Number, v})
+				}
+			},
+			"read": func(t *rapid.T) {
+				telemetry.applied.Store(rapid.Uint64Range(telemetry.applied.Load(), uint64(log.End())).Draw(t, "to"))
+			},
+			"fail": func(t *rapid.T) {
+				log.fail, log.written, failed = io.ErrShortWrite, rapid.Bool().Draw(t, "written"), true
+			},
+			"mend":     func(*rapid.T) { log.fail = nil },
+			"restart":  func(*rapid.T) { in = ingestOf(log, telemetry, 0) },
+			"catch up": func(*rapid.T) { telemetry.catchUp() },
+			"": func(*rapid.T) {
+				seen := map[string]bool{}
+				for _, h := range history {
+					holds(h.id, h.value, h.v)
+					if h.v == accepted && seen[h.id] {
+						t.Fatalf("%s is accepted twice", h.id)
+					}
+					seen[h.id] = seen[h.id] || h.v == accepted
+				}
+			},
+		})
+	})
+}
+
+// Many at once, with failures in between: the same promise.
+func TestConcurrentRepeatsAndFailuresKeepOneValue(t *testing.T) {
+	in, log, telemetry := newIngest(0)
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	values := map[string]float64{} // acknowledged
+	for n := range 16 {
+		group.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(n)))
+			for range 500 {
+				switch random.IntN(20) {
+				case 0:
+					log.mu.Lock()
+					log.fail, log.written = io.ErrShortWrite, random.IntN(2) == 0
+					log.mu.Unlock()
+				case 1, 2, 3:
+					log.mu.Lock()
+					log.fail = nil
+					log.mu.Unlock()
+				case 4:
+					telemetry.catchUp()
+				}
+				outcomes := []event.Outcome{
+					outcome(fmt.Sprint(random.IntN(100)), float64(random.IntN(3))), outcome(fmt.Sprint(random.IntN(100)), float64(random.IntN(3))),
+				}
+				verdicts, err := in.add(t.Context(), outcomes)
+				mu.Lock()
+				for i := range verdicts {
+					o := &outcomes[i]
+					if err != nil || verdicts[i] == conflict {
+						continue
+					}
+					if v, known := values[o.ID]; known && v != o.Number {
+						t.Errorf("%s: %v and %v are both acknowledged", o.ID, v, o.Number)
+					}
+					values[o.ID] = o.Number
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	if len(values) < 50 {
+		t.Errorf("only %d ids were acknowledged", len(values))
+	}
+	for id, value := range values {
+		for _, o := range log.all(id) {
+			if o.Number != value {
+				t.Errorf("%s: %v is stored, %v acknowledged", id, o.Number, value)
+			}
+		}
+	}
+}
