@@ -61,9 +61,13 @@ func newFollower(c *config.Config, f follower) (*follower, error) {
 		if err != nil {
 			return nil, err
 		}
+		routes, err := routesOf(s)
+		if err != nil {
+			return nil, err
+		}
 		service := gateway.NewService(gateway.ServiceOptions{
 			Name: s.Name, Default: s.Default, Variants: variants, Policy: policy, Labels: s.Labels.Classes, Threshold: s.Labels.Threshold,
-			Timeout: s.Timeout, Body: int64(s.Limits.BodyBytes), Rows: s.Limits.Rows,
+			Timeout: s.Timeout, Body: int64(s.Limits.BodyBytes), Rows: s.Limits.Rows, Routes: routes,
 		})
 		f.add(service, refs...)
 	}
@@ -195,6 +199,9 @@ func (f *follower) follow(ctx context.Context, s *followed) {
 	var live registry.Live
 	if err == nil {
 		live, err = f.registry.LoadVersion(ctx, version)
+	}
+	if err == nil {
+		err = s.variant.Service().Fits(live.Model.Signature())
 	}
 	if err != nil {
 		if ctx.Err() == nil {

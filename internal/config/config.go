@@ -23,6 +23,7 @@ type Service struct {
 	Variants []Variant     `yaml:"variants,required" jsonschema:"required,minItems=1,maxItems=64" jsonschema_description:"The ways to answer. Several share the traffic by their weights."`
 	Traffic  traffic.Spec  `yaml:"traffic" jsonschema_description:"Which variant answers whom. May be left out when there is one variant."`
 	Labels   Labels        `yaml:"labels" jsonschema_description:"What the classes of the prediction are called, for telemetry."`
+	Routes   []Route       `yaml:"routes" jsonschema_description:"Methods and paths of the service's own, with JSON contracts of their own."`
 	Timeout  time.Duration `yaml:"timeout" jsonschema:"default=1s" jsonschema_description:"How long an answer may take, from the request's last byte on; then the client gets 503. More than 0, at most 10m."`
 	Limits   Limits        `yaml:"limits" jsonschema_description:"What is refused for being too large."`
 }

@@ -60,6 +60,7 @@ func TestGoodFilesAreRead(t *testing.T) {
 			}},
 			Server: Server{HTTP: ":8080", GRPC: ":8081", Control: "127.0.0.1:8090", Drain: 30 * time.Second},
 		},
+		"routes": routesConfig(),
 		"everything": {
 			Services: []Service{
 				{
@@ -88,7 +89,7 @@ func TestGoodFilesAreRead(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if diff := cmp.Diff(want[strings.TrimSuffix(name, ".yaml")], got, cmp.Comparer(func(a, b traffic.Weight) bool { return a == b })); diff != "" {
+		if diff := cmp.Diff(want[strings.TrimSuffix(name, ".yaml")], got, cmp.Comparer(func(a, b traffic.Weight) bool { return a == b }), samePath); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
@@ -130,7 +131,7 @@ func TestBadFilesTellAllTheirMistakes(t *testing.T) {
 
 // beyondSchema are the bad files whose mistakes no schema can tell: of syntax, of ranges, or between values.
 var beyondSchema = []string{
-	"anchors", "bad-addresses", "bad-traffic", "duplicate-key", "indentation", "same-name", "same-port", "tab", "two-defaults", "two-documents", "two-variants",
+	"anchors", "bad-addresses", "bad-forms", "bad-routes", "bad-traffic", "duplicate-key", "indentation", "same-name", "same-port", "tab", "two-defaults", "two-documents", "two-variants",
 	"unclosed-bracket", "unclosed-quote",
 }
 

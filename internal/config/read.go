@@ -26,6 +26,7 @@ func Read(file string, data []byte) (*Config, error) {
 		return nil, err
 	}
 	checkServices(doc, c.Services)
+	checkRoutes(doc, c.Services)
 	for _, p := range c.Server.problems() {
 		doc.Problem("server."+p.key, p.message, p.hint)
 	}

@@ -26,6 +26,10 @@ func Schema() []byte {
 				return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
 					{Type: "string", Pattern: traffic.WeightPattern}, {Type: "number", Minimum: "0"},
 				}, Examples: []any{80, "0.2", "20%"}}
+			case reflect.TypeFor[Request]():
+				return &jsonschema.Schema{Type: "object", AdditionalProperties: whereSchema()}
+			case reflect.TypeFor[Form]():
+				return formSchema()
 			case reflect.TypeFor[Size]():
 				return &jsonschema.Schema{Type: "string", Pattern: sizePattern, Examples: []any{"64KiB", "16MiB", "1MB"}}
 			}

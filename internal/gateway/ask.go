@@ -39,7 +39,7 @@ func (g *Gateway) predict(d Dialect, label string, find find) http.HandlerFunc {
 		q.service, err = find(g.services.Load(), r)
 		switch {
 		case err != nil:
-		case r.Method != http.MethodPost:
+		case r.Method != http.MethodPost && label != routeLabel: // a route has been found by its method
 			err = errMethod
 		default:
 			err = g.answer(b, w, r, q)
@@ -118,7 +118,7 @@ func (g *Gateway) answer(b *buffers, w http.ResponseWriter, r *http.Request, q q
 	ctx, cancel := context.WithTimeout(r.Context(), q.service.options.Timeout)
 	defer cancel()
 	live := d.live
-	exchange, err := q.dialect.Decode(b.in.Bytes(), live.Model.Signature(), wire.Limits{Rows: q.service.options.Rows})
+	exchange, err := decode(q.dialect, b.in.Bytes(), r, live.Model.Signature(), wire.Limits{Rows: q.service.options.Rows})
 	if err != nil {
 		return err
 	}
@@ -138,8 +138,13 @@ func (g *Gateway) answer(b *buffers, w http.ResponseWriter, r *http.Request, q q
 		return late(ctx, err, q.service)
 	}
 	d.classify(response)
+	decisionID := ""
+	if q.label == routeLabel { // no other dialect has a place for it
+		decisionID = d.id.String()
+	}
 	b.out, err = exchange.Answer(b.out[:0], wire.Meta{
 		Service: q.service.Name(), Model: live.Name, Version: strconv.Itoa(live.Number), Semver: live.Semver, ID: id,
+		Variant: d.answered.Name(), DecisionID: decisionID, Token: d.token,
 	}, response)
 	return err
 }

@@ -78,6 +78,10 @@ func (g *Gateway) SetServices(list []*Service) {
 	t := &table{list: list, byName: make(map[string]*Service, len(list))}
 	for _, s := range list {
 		t.byName[s.Name()] = s
+		if len(s.options.Routes) > 0 && t.routes == nil {
+			t.routes = new(routes)
+		}
+		g.addRoutes(t.routes, s)
 		if s.options.Default || len(list) == 1 {
 			t.byDefault = s
 		}
@@ -97,6 +101,10 @@ func (g *Gateway) Drain() { g.draining.Store(true) }
 // ServeHTTP answers one request. A panic below it costs that request alone.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if h := g.routed(r); h != nil {
+		h.ServeHTTP(w, r)
+		return
+	}
 	g.mux.ServeHTTP(w, r)
 }
 
@@ -105,6 +113,7 @@ type table struct {
 	list      []*Service
 	byName    map[string]*Service
 	byDefault *Service
+	routes    *routes // nil: there are none
 }
 
 // named finds a service by name.

@@ -29,6 +29,7 @@ type ServiceOptions struct {
 	Timeout   time.Duration   // for everything from the request's last byte to the answer; 0 means DefaultTimeout
 	Body      int64           // bytes of a request's body at most; 0 means DefaultBody
 	Rows      int             // rows of a request at most; 0 means DefaultRows
+	Routes    []Route         // methods and paths of its own; they come before Serin's own paths
 }
 
 // VariantOptions are a variant's settings.

@@ -118,6 +118,9 @@ func parseSource(text string) (source, error) {
 			return source{text: text, once: true, origin: o.origin, name: name}, nil
 		}
 	}
+	if prefix, _, ok := strings.Cut(text, ":"); ok && prefix != "body" && !strings.ContainsAny(prefix, `.["`) {
+		return source{}, fault.Invalidf("nothing is known as %.40q", prefix+":")
+	}
 	rest, outside := strings.CutPrefix(text, "body:")
 	path, err := parsePath(rest)
 	if err != nil {
