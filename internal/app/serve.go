@@ -89,7 +89,7 @@ func (s *server) build(ctx context.Context) (err error) {
 	}()
 	s.gateway = gateway.New(gateway.Options{
 		Version: s.options.Version, Log: s.options.Log, Metrics: metrics,
-		Now: s.options.Now, Keys: keys, Recorder: s.telemetry.recorder,
+		Now: s.options.Now, Keys: keys, Recorder: s.telemetry.recorder, Ingest: s.telemetry.ingest,
 	})
 	s.follower, err = newFollower(s.config, follower{
 		registry: s.dir.registry, gateway: s.gateway, log: s.options.Log, now: s.options.Now, ready: s.ready,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/event/disk"
+	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/gateway"
 	"github.com/serin-ml/serin/internal/measure"
 	telemetrysqlite "github.com/serin-ml/serin/internal/measure/sqlite"
@@ -36,6 +37,7 @@ type telemetry struct {
 	sink     *telemetrysqlite.Sink
 	follower *measure.Follower
 	recorder *gateway.Recorder
+	ingest   *gateway.Ingest
 	now      func() time.Time
 	logger   *slog.Logger
 }
@@ -59,8 +61,48 @@ func openTelemetry(ctx context.Context, o Options, metrics prometheus.Registerer
 	}
 	t.follower = measure.NewFollower(t.log, t.sink, measure.FollowerOptions{Now: o.Now})
 	t.recorder = gateway.NewRecorder(gateway.RecorderOptions{Log: t.log, Now: o.Now, Logger: o.Log, Metrics: metrics})
+	t.ingest = gateway.NewIngest(gateway.IngestOptions{Log: t.log, Telemetry: known{t.sink, t.log}, Logger: o.Log, Metrics: metrics})
 	return t, nil
 }
+
+// known is what the telemetry has read, as feedback asks it.
+type known struct {
+	sink *telemetrysqlite.Sink
+	log  *disk.Log
+}
+
+// Outcome implements gateway.Telemetry.
+func (k known) Outcome(ctx context.Context, id string) (o event.Outcome, found bool, err error) {
+	all, err := k.sink.Outcomes(ctx, []string{id})
+	if err != nil || all[id] == nil {
+		return o, false, err
+	}
+	return *all[id], true, nil
+}
+
+// Decision implements gateway.Telemetry. The decision is read from the log, which has it whole.
+func (k known) Decision(ctx context.Context, id event.ID) (d event.Decision, found bool, err error) {
+	at, err := k.sink.DecisionPlace(ctx, id)
+	if fault.KindOf(err) == fault.NotFound {
+		return d, false, nil
+	}
+	if err != nil {
+		return d, false, err
+	}
+	_, err = k.log.Read(ctx, at, 1, func(_ event.Offset, r event.Record) error {
+		if r.Decision != nil && r.Decision.ID == id {
+			d, found = *r.Decision, true
+		}
+		return nil
+	})
+	if errors.Is(err, event.ErrGone) {
+		err = nil
+	}
+	return d, found, err
+}
+
+// Applied implements gateway.Telemetry.
+func (k known) Applied() event.Offset { return k.sink.Applied() }
 
 // needed returns up to where the log has been read: what is behind is not to be removed.
 func (t *telemetry) needed() event.Offset {

@@ -39,11 +39,6 @@ func numbered(from event.Offset, records []event.Record) (batches [][]measure.It
 	return batches, from
 }
 
-func per(b *testing.B, records int) {
-	b.Helper()
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(records), "ns/record")
-}
-
 // A second of a busy service: three variants, 64 buckets, predictions of two classes.
 func BenchmarkTallies(b *testing.B) {
 	var records []event.Record

@@ -17,14 +17,14 @@ type bulk struct {
 }
 
 // prepareBulk makes a bulk of head + rows of width placeholders + tail.
-func prepareBulk(ctx context.Context, conn *sql.Conn, head string, width int, tail string) (*bulk, error) {
+func (s *statements) prepareBulk(ctx context.Context, conn *sql.Conn, head string, width int, tail string) (*bulk, error) {
 	row := "(?" + strings.Repeat(",?", width-1) + ")"
 	b := &bulk{width: width, args: make([]any, 0, width*manyRows)}
 	var err error
-	if b.one, err = conn.PrepareContext(ctx, head+row+tail); err != nil {
+	if b.one, err = s.stmt(ctx, conn, head+row+tail); err != nil {
 		return nil, err
 	}
-	b.many, err = conn.PrepareContext(ctx, head+row+strings.Repeat(","+row, manyRows-1)+tail)
+	b.many, err = s.stmt(ctx, conn, head+row+strings.Repeat(","+row, manyRows-1)+tail)
 	return b, err
 }
 
@@ -63,12 +63,12 @@ type lookup struct {
 }
 
 // prepareLookup makes a lookup of head + keys + tail, where each key is a placeholder or, if it has several parts, a row of them.
-func prepareLookup(ctx context.Context, conn *sql.Conn, head string, width int, tail string) (*lookup, error) {
+func (s *statements) prepareLookup(ctx context.Context, conn *sql.Conn, head string, width int, tail string) (*lookup, error) {
 	key := "?"
 	if width > 1 {
 		key = "(?" + strings.Repeat(",?", width-1) + ")"
 	}
-	stmt, err := conn.PrepareContext(ctx, head+key+strings.Repeat(","+key, manyRows-1)+tail)
+	stmt, err := s.stmt(ctx, conn, head+key+strings.Repeat(","+key, manyRows-1)+tail)
 	return &lookup{stmt: stmt, width: width}, err
 }
 

@@ -85,9 +85,11 @@ func (s *Sink) loadKnown(ctx context.Context, m *memory) error {
 
 func (s *Sink) loadClock(ctx context.Context, m *memory) error {
 	var age, last int64
-	if err := s.conn.QueryRowContext(ctx, "SELECT age, last FROM progress").Scan(&age, &last); err != nil {
+	var place uint64
+	if err := s.conn.QueryRowContext(ctx, "SELECT age, last, place FROM progress").Scan(&age, &last, &place); err != nil {
 		return err
 	}
+	s.applied.Store(place)
 	m.joiner.Clock.Age = time.Duration(age)
 	if last != 0 {
 		m.joiner.Clock.Last = time.Unix(0, last).UTC()

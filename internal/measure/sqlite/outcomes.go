@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
+	"errors"
 	"math"
 	"slices"
 	"time"
@@ -177,3 +178,24 @@ func finite(v float64) any {
 	}
 	return v
 }
+
+// Outcomes implements measure.Remembered: what was applied of the outcomes with these ids, with decision, slot, kind and value.
+func (s *Sink) Outcomes(ctx context.Context, ids []string) (map[string]*event.Outcome, error) {
+	found := map[string]*event.Outcome{}
+	for _, id := range ids {
+		row := s.db.QueryRowContext(ctx, "SELECT id, decision, slot, kind, number, label FROM outcome_rows WHERE id_key = ? AND id = ?",
+			keyOfOutcome(id), id)
+		_, o, err := scanValue(row.Scan)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return nil, s.classify(err)
+		}
+		found[id] = o
+	}
+	return found, nil
+}
+
+// Applied implements measure.Remembered.
+func (s *Sink) Applied() event.Offset { return event.Offset(s.applied.Load()) }

@@ -63,7 +63,7 @@ func (s *Sink) Prune(ctx context.Context, now time.Time, keep Retention) error {
 		{keep.Minutes, "SELECT min(minute) FROM minutes", []string{
 			"DELETE FROM minutes WHERE minute < ?", "DELETE FROM minute_sketches WHERE minute < ?", "DELETE FROM minute_labels WHERE minute < ?",
 			"DELETE FROM minute_outcomes WHERE minute < ?", "DELETE FROM minute_confusions WHERE minute < ?",
-		}, parser(minuteForm), timeText},
+		}, parser(minuteForm), func(t time.Time) any { return t.UTC().Format(minuteForm) }},
 	} {
 		if err := s.removeAged(ctx, now, a); err != nil {
 			return s.classify(err)

@@ -3,8 +3,8 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"errors"
-	"fmt"
 	"iter"
 	"time"
 
@@ -64,6 +64,7 @@ func (r *Rows) Close() {
 	if r.rows != nil {
 		_ = r.rows.Close()
 	}
+	_ = r.conn.Raw(func(c any) error { return allow(c, nil) }) // our own queries need transactions
 	_ = r.conn.Close()
 	r.cancel()
 }
@@ -117,13 +118,23 @@ func (r *Reader) Query(ctx context.Context, text string, args ...any) (*Rows, er
 		rows.Columns, err = rows.rows.Columns()
 	}
 	if err != nil {
+		_, coded := errors.AsType[*driver.Error](err)
+		if coded || ctx.Err() != nil {
+			err = r.explain(ctx, err)
+		} else {
+			err = wrong(err) // the driver's own words, such as of a parameter without a value
+		}
 		rows.Close()
-		return nil, r.explain(ctx, err)
+		return nil, err
 	}
 	return rows, nil
 }
 
-// restrict takes from a connection, for good, all that a question does not need.
+func wrong(err error) error {
+	return fault.Invalidf("the query is wrong: %w", err).WithHint("the views are %s; SELECT * FROM pragma_table_info('VIEW') shows columns", viewList())
+}
+
+// restrict takes from a connection all that a question does not need.
 func restrict(conn *sql.Conn) error {
 	for id, value := range map[int]int{
 		codes.SQLITE_LIMIT_ATTACHED:            0,
@@ -135,13 +146,16 @@ func restrict(conn *sql.Conn) error {
 			return err
 		}
 	}
-	return conn.Raw(func(c any) error {
-		registerer, ok := c.(driver.AuthorizerRegisterer)
-		if !ok {
-			return fmt.Errorf("the driver has no authorizer")
-		}
-		return registerer.RegisterAuthorizer(authorize)
-	})
+	return conn.Raw(func(c any) error { return allow(c, authorize) })
+}
+
+// allow sets what SQLite may compile on a connection, nil for anything. A connection that refuses is not used again.
+func allow(c any, what driver.AuthorizerFn) error {
+	registerer, ok := c.(driver.AuthorizerRegisterer)
+	if !ok || registerer.RegisterAuthorizer(what) != nil {
+		return sqldriver.ErrBadConn
+	}
+	return nil
 }
 
 // authorize lets SQLite compile what reads. PRAGMAs that show a table's columns are among it.
@@ -175,7 +189,7 @@ func (r *Reader) explain(ctx context.Context, err error) error {
 	case codes.SQLITE_AUTH, codes.SQLITE_READONLY:
 		return fault.Invalidf("a query may only read: %w", err).WithHint("use SELECT on the views %s", viewList())
 	case codes.SQLITE_ERROR, codes.SQLITE_TOOBIG, codes.SQLITE_RANGE, codes.SQLITE_MISMATCH:
-		return fault.Invalidf("the query is wrong: %w", err).WithHint("the views are %s; PRAGMA table_info(VIEW) shows columns", viewList())
+		return wrong(err)
 	}
 	return sqlite.Classify(err, r.db.Path())
 }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/serin-ml/serin/internal/event"
@@ -34,6 +35,7 @@ type Sink struct {
 	conn    *sql.Conn     // of the writer
 	sql     statements
 	memory  memory
+	applied atomic.Uint64 // the stored offset
 }
 
 // Open opens the file at path, or makes it. Close it after use. There must be one Sink of a file at a time: whoever holds the data
@@ -70,6 +72,7 @@ func (s *Sink) prepare(ctx context.Context) (err error) {
 
 // Close closes the file.
 func (s *Sink) Close() error {
+	s.sql.close()
 	if s.conn != nil {
 		_ = s.conn.Close()
 	}
@@ -147,11 +150,12 @@ func (s *Sink) change(ctx context.Context, generation uint64, work func(context.
 	if _, err := s.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return s.classify(err)
 	}
-	err := s.transaction(ctx, generation, work)
+	to, err := s.transaction(ctx, generation, work)
 	if err == nil {
 		_, err = s.conn.ExecContext(ctx, "COMMIT")
 	}
 	if err == nil {
+		s.applied.Store(uint64(to))
 		return nil
 	}
 	_, _ = s.conn.ExecContext(ctx, "ROLLBACK") // fails if SQLite rolled back by itself
@@ -164,23 +168,23 @@ func (s *Sink) change(ctx context.Context, generation uint64, work func(context.
 	return s.classify(err)
 }
 
-func (s *Sink) transaction(ctx context.Context, generation uint64, work func(context.Context, event.Offset) (event.Offset, error)) error {
+func (s *Sink) transaction(ctx context.Context, generation uint64, work func(context.Context, event.Offset) (event.Offset, error)) (event.Offset, error) {
 	if s.memory.broken {
 		if err := s.load(ctx); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	var stored uint64
 	var place event.Offset
 	if err := s.conn.QueryRowContext(ctx, "SELECT generation, place FROM progress").Scan(&stored, &place); err != nil {
-		return err
+		return 0, err
 	}
 	if generation < stored {
-		return fault.Conflictf("generation %d of the log's reader is over: generation %d writes %s now", generation, stored, s.db.Path())
+		return 0, fault.Conflictf("generation %d of the log's reader is over: generation %d writes %s now", generation, stored, s.db.Path())
 	}
 	to, err := work(ctx, place)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	clock := s.memory.joiner.Clock
 	last := int64(0)
@@ -189,7 +193,7 @@ func (s *Sink) transaction(ctx context.Context, generation uint64, work func(con
 	}
 	_, err = s.conn.ExecContext(ctx, "UPDATE progress SET generation = ?, place = ?, age = ?, last = ?", int64(generation), int64(to),
 		int64(clock.Age), last)
-	return err
+	return to, err
 }
 
 // Rebuild empties the file and makes it anew from the log. It changes what the log no longer holds to nothing, and says in log_gaps

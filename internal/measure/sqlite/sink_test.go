@@ -63,7 +63,7 @@ func drawLog(t *rapid.T) []measure.Item {
 				records = append(records, d(of))
 			}
 		case "tally":
-			records = append(records, ta(tally(clock, rapid.IntRange(0, 9).Draw(t, "requests"), rapid.Float64Range(0, 1e6).Draw(t, "micros"))))
+			records = append(records, ta(tally(clock, rapid.IntRange(0, 9).Draw(t, "requests"), float64(rapid.IntRange(0, 1_000_000).Draw(t, "micros")))))
 		case "foreign":
 			records = append(records, event.Record{Unknown: &event.Unknown{Kind: 99, Version: 1}})
 		}

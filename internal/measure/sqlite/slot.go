@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"sort"
 
 	"github.com/serin-ml/serin/internal/event"
@@ -42,7 +43,7 @@ func entryOf(id event.ID, known uint64, place event.Offset) slotEntry {
 
 // mergeSlot adds entries, in the order of the log, to those of a slot: of two with the same id the first stays.
 func mergeSlot(old, added []slotEntry) []slotEntry {
-	all := append(old, added...)
+	all := slices.Concat(old, added)
 	sort.SliceStable(all, func(i, j int) bool { return bytes.Compare(all[i].rest[:], all[j].rest[:]) < 0 })
 	kept := all[:0]
 	for _, e := range all {

@@ -12,6 +12,23 @@ type statements struct {
 	decisions, outcomes, minutes, labels, sums, confusions, units *bulk
 
 	slotsOf, outcomesOf, sumsOf, unitsOf *lookup
+
+	all []*sql.Stmt // to be closed
+}
+
+// stmt prepares one statement.
+func (s *statements) stmt(ctx context.Context, conn *sql.Conn, text string) (*sql.Stmt, error) {
+	stmt, err := conn.PrepareContext(ctx, text)
+	if err == nil {
+		s.all = append(s.all, stmt)
+	}
+	return stmt, err
+}
+
+func (s *statements) close() {
+	for _, stmt := range s.all {
+		_ = stmt.Close()
+	}
 }
 
 func (s *statements) prepare(ctx context.Context, conn *sql.Conn) error {
@@ -33,7 +50,7 @@ func (s *statements) prepare(ctx context.Context, conn *sql.Conn) error {
 		{&s.settle, `UPDATE outcome_rows SET status = ?, class = ?, decided_at = ?, variant_id = ?, correct = ?, due = NULL, record = NULL
 			WHERE place = ?`},
 	} {
-		stmt, err := conn.PrepareContext(ctx, p.text)
+		stmt, err := s.stmt(ctx, conn, p.text) //nolint:sqlclosecheck // close does
 		if err != nil {
 			return err
 		}
@@ -53,7 +70,7 @@ func (s *statements) prepare(ctx context.Context, conn *sql.Conn) error {
 		{&s.confusions, "INSERT OR FAIL INTO minute_confusions VALUES ", " ON CONFLICT DO UPDATE SET n = n + excluded.n", 6},
 		{&s.units, "INSERT OR FAIL INTO units VALUES ", "", 2},
 	} {
-		b, err := prepareBulk(ctx, conn, p.head, p.width, p.tail)
+		b, err := s.prepareBulk(ctx, conn, p.head, p.width, p.tail)
 		if err != nil {
 			return err
 		}
@@ -70,7 +87,7 @@ func (s *statements) prepare(ctx context.Context, conn *sql.Conn) error {
 			ON s.minute = k.column1 AND s.variant_id = k.column2 AND s.class = k.column3 AND s.late = k.column4 AND s.kind = k.column5`, 5},
 		{&s.unitsOf, "SELECT u.scope, u.unit FROM (VALUES ", ") AS k CROSS JOIN units u ON u.scope = k.column1 AND u.unit = k.column2", 2},
 	} {
-		l, err := prepareLookup(ctx, conn, p.head, p.width, p.tail)
+		l, err := s.prepareLookup(ctx, conn, p.head, p.width, p.tail)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,112 @@
+package sqlite
+
+import (
+	"bytes"
+	"encoding/hex"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/serin-ml/serin/internal/event"
+)
+
+func TestEverySlotEntryIsFound(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var entries []slotEntry
+		want := map[event.ID]slotEntry{}
+		for range rapid.IntRange(0, 40).Draw(t, "entries") {
+			id := idAt(start, rapid.IntRange(0, 30).Draw(t, "id"))
+			e := entryOf(id, rapid.Uint64().Draw(t, "known"), event.Offset(rapid.Uint64Range(0, 1<<62).Draw(t, "place")))
+			entries = append(entries, e)
+			if _, repeated := want[id]; !repeated {
+				want[id] = e
+			}
+		}
+		half := rapid.IntRange(0, len(entries)).Draw(t, "half")
+		first := appendSlot(nil, mergeSlot(nil, entries[:half]))
+		old, err := parseSlot(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := appendSlot(nil, mergeSlot(old, entries[half:]))
+		for id, e := range want {
+			known, place, found, err := findInSlot(body, id)
+			if err != nil || !found || known != e.known || place != e.place {
+				t.Fatalf("%v: %d at %d, %v %v; want %d at %d", id, known, place, found, err, e.known, e.place)
+			}
+		}
+		if _, _, found, err := findInSlot(body, idAt(start, 99)); found || err != nil {
+			t.Fatalf("what is not there: %v, %v", found, err)
+		}
+		if again, err := parseSlot(body); err != nil || len(again) != len(want) {
+			t.Fatalf("%d of %d, %v", len(again), len(want), err)
+		}
+	})
+}
+
+// The form is a contract: version 1 reads as it was written.
+func TestSlotVersion1IsKept(t *testing.T) {
+	entries := mergeSlot(nil, []slotEntry{entryOf(idAt(start, 1), 300, 70), entryOf(idAt(start, 0), 1, 1000)})
+	const golden = "0102007000957c4a7fb979379e007000aaf894fe72f36e3c01ac02d00fc30e"
+	body, err := hex.DecodeString(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := hex.EncodeToString(appendSlot(nil, entries)); got != golden {
+		t.Errorf("written: %s", got)
+	}
+	if got, err := parseSlot(body); err != nil || !cmp.Equal(entries, got, cmp.AllowUnexported(slotEntry{})) {
+		t.Errorf("read: %v, %v", got, err)
+	}
+	for n := range body {
+		if _, err := parseSlot(body[:n]); err == nil {
+			t.Errorf("cut to %d bytes it reads", n)
+		}
+	}
+	body[0]++
+	if _, err := parseSlot(body); err == nil {
+		t.Error("version 2 reads")
+	}
+}
+
+func FuzzSlot(f *testing.F) {
+	f.Add(appendSlot(nil, nil), []byte("0123456789abcdef"))
+	f.Add(appendSlot(nil, mergeSlot(nil, []slotEntry{entryOf(idAt(start, 1), 300, 70), entryOf(idAt(start, 2), 1, 9)})), idBytes(idAt(start, 2)))
+	f.Fuzz(func(t *testing.T, body, key []byte) {
+		var id event.ID
+		copy(id[:], key)
+		known, place, found, findErr := findInSlot(body, id)
+		entries, err := parseSlot(body)
+		if err != nil {
+			return
+		}
+		if findErr != nil {
+			t.Fatalf("it parses, but nothing is found in it: %v", findErr)
+		}
+		for _, e := range entries {
+			if bytes.Equal(e.rest[:], id[idHead:]) && !found {
+				t.Fatal("an entry was not found")
+			}
+			if found && bytes.Equal(e.rest[:], id[idHead:]) && (e.known != known || e.place != place) {
+				t.Fatalf("found %d at %d, not %d at %d", known, place, e.known, e.place)
+			}
+		}
+		if again, err := parseSlot(appendSlot(nil, entries)); err != nil || !cmp.Equal(again, entries, cmp.AllowUnexported(slotEntry{})) {
+			t.Fatalf("it does not survive writing: %v", err)
+		}
+	})
+}
+
+func idBytes(id event.ID) []byte { return id[:] }
+
+func TestSlotsHold256Milliseconds(t *testing.T) {
+	at := time.UnixMilli(start.UnixMilli() &^ 255)
+	if a, b := slotOf(idAt(at, 1)), slotOf(idAt(at.Add(255*time.Millisecond), 2)); a != b {
+		t.Errorf("%d and %d", a, b)
+	}
+	if a, b := slotOf(idAt(at, 1)), slotOf(idAt(at.Add(256*time.Millisecond), 1)); a+1 != b {
+		t.Errorf("%d and %d", a, b)
+	}
+}

@@ -1,0 +1,10 @@
+-- What format 1 holds of: ten requests in a minute, and a label that waits for its decision.
+INSERT INTO progress VALUES (1, 1, 30, 5000000000, 1772366405000000000, 0);
+INSERT INTO variants VALUES (1, 'reviews', 3, 'stable', 'sha256:aa');
+INSERT INTO known VALUES (1, 1, '1', 0);
+INSERT INTO minutes VALUES ('2026-03-01 12:00:00', 1, 10, 0, 0, 0, 0, 0, 0, 0, 0, 10, 10000, 1000.0, 1000.0, 1000.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+INSERT INTO minute_sketches VALUES ('2026-03-01 12:00:00', 1, x'010001fe140aa09c01d00fd00f');
+INSERT INTO outcome_rows VALUES (20, 'a', '019ca945-0a00-7000-aaf8-94fe72f36e3c', 0, 'label', NULL, '1', NULL, '2026-03-01 12:00:01.000', NULL,
+	'waiting', 'verified', NULL, 7, 0.75, 'u1', NULL, 65000000000,
+	x'03010300019ca9450a007000aaf894fe72f36e3c0461146c6162656c00043181a8d6b90700ffdb8ff9ce0300011c726576696577730318737461626c65247368613235363a616107b0ea01087531',
+	-5808556873153909620, 116153804390428672);
