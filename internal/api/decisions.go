@@ -133,7 +133,7 @@ func (c *control) routeDecisions(h huma.API) {
 // decisions returns decisions by id, which is by time: the first ones after an id, or the last ones.
 func (c *control) decisions(ctx context.Context, service, after string, limit int) ([]Decision, error) {
 	if c.Telemetry == nil {
-		return nil, noTelemetry()
+		return nil, NoTelemetry()
 	}
 	var where []string
 	var args []any
@@ -190,7 +190,7 @@ func (c *control) decision(ctx context.Context, text string) (d DecisionDetails,
 		if d.Token != nil {
 			return d, nil // it speaks for itself
 		}
-		return d, noTelemetry()
+		return d, NoTelemetry()
 	}
 	list, err := records(c.Telemetry.Query(ctx, "SELECT * FROM decisions WHERE id = ?", d.ID))
 	if err != nil {

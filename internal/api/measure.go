@@ -121,7 +121,7 @@ func (c *control) routeSummary(h huma.API) {
 
 func (c *control) summary(ctx context.Context, service string, from, to time.Time) (s ServiceSummary, err error) {
 	if c.Measure == nil {
-		return s, noTelemetry()
+		return s, NoTelemetry()
 	}
 	if to.IsZero() {
 		to = c.Now()
@@ -146,7 +146,7 @@ func (c *control) summary(ctx context.Context, service string, from, to time.Tim
 			return s, err
 		}
 		if len(known) == 0 {
-			return s, noTelemetry()
+			return s, NoTelemetry()
 		}
 		if !known[service] {
 			return s, fault.NotFoundf("there are no figures of a service %.80q", service).WithHint("`serin sql 'SELECT DISTINCT service FROM variant_minutes'` lists those that there are")

@@ -83,7 +83,8 @@ func (c *control) routeQuery(h huma.API) {
 	})
 }
 
-func noTelemetry() error {
+// NoTelemetry is the error where nothing was measured yet.
+func NoTelemetry() error {
 	return fault.NotFoundf("there is no telemetry in this data directory yet").
 		WithHint("`serin serve` writes it when a service has answered its first requests; --data-dir names another directory")
 }
@@ -91,7 +92,7 @@ func noTelemetry() error {
 // query asks, within the bounds.
 func (c *control) query(ctx context.Context, sql string, limit int) (t Table, err error) {
 	if c.Telemetry == nil {
-		return t, noTelemetry()
+		return t, NoTelemetry()
 	}
 	rows, err := c.Telemetry.Query(ctx, sql)
 	if err != nil {

@@ -39,7 +39,7 @@ func (c *control) routeExport(h huma.API) {
 		case !ok:
 			return nil, fault.NotFoundf("there is no export %.80q", in.File).WithHint("ask for a view's name and .parquet, such as outcomes.parquet")
 		case c.Export == nil:
-			return nil, noTelemetry()
+			return nil, NoTelemetry()
 		}
 		return &huma.StreamResponse{Body: func(h huma.Context) { c.export(ctx, h, view, in.Since) }}, nil
 	})

@@ -88,7 +88,11 @@ func (c *Control) Close() error {
 }
 
 func inProcess(o Options, d *dataDir) *api.Client {
-	handler := api.New(api.Options{Version: o.Version, Registry: d.registry, Log: o.Log})
+	options := api.Options{
+		Version: o.Version, Registry: d.registry, Log: o.Log, Now: o.Now, Traffic: newTrafficState(d.state, o.Now, nil),
+	}
+	askTelemetry(&options, o.DataDir)
+	handler := api.New(options)
 	return api.NewClient("http://in-process", api.Direct(handler))
 }
 

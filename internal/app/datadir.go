@@ -56,8 +56,7 @@ func openDir(ctx context.Context, o Options, how access) (d *dataDir, err error)
 	if err != nil {
 		return d, err
 	}
-	d.closers = append(d.closers, state)
-	d.state = state
+	d.state, d.closers = state, append(d.closers, state)
 	blobs, err := disk.Open(o.DataDir, disk.Options{})
 	if err != nil {
 		return d, err

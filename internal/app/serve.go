@@ -101,30 +101,21 @@ func (s *server) build(ctx context.Context) (err error) {
 		return err
 	}
 	s.traffic = newTrafficState(s.dir.state, s.options.Now, s.applyTraffic)
-	if err := s.traffic.Declare(ctx, s.declared()); err != nil {
+	if err := s.traffic.Declare(ctx, declaredBy(s.config)); err != nil {
 		return err
 	}
-	s.control = api.New(api.Options{
-		Version: s.options.Version, Registry: s.dir.registry, Log: s.options.Log,
+	control := api.Options{
+		Version: s.options.Version, Registry: s.dir.registry, Log: s.options.Log, Now: s.options.Now, Traffic: s.traffic,
 		Services: s.services, Changed: s.follower.Nudge, Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
-		Now: s.options.Now, Traffic: s.traffic,
-	})
+	}
+	askTelemetry(&control, s.options.DataDir)
+	s.control = api.New(control)
 	if !api.Loopback(s.config.Server.Control) {
 		if s.guard.Token, err = controlToken(s.options.DataDir); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// declared are the services of the configuration and the weights that it gives their variants.
-func (s *server) declared() []declared {
-	list := make([]declared, len(s.config.Services))
-	for i := range s.config.Services {
-		c := &s.config.Services[i]
-		list[i] = declared{service: c.Name, variants: c.VariantNames(), weights: c.Traffic.FileWeights(c.VariantNames())}
-	}
-	return list
 }
 
 // applyTraffic has a service's requests shared by these weights from now on.

@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/serin-ml/serin/internal/config"
 	"github.com/serin-ml/serin/internal/store"
+	"github.com/serin-ml/serin/internal/traffic"
 )
 
 // expiryRetry is how long Run waits after the end of an override could not be written down.
@@ -76,4 +78,28 @@ func (t *trafficState) expire(ctx context.Context, log *slog.Logger) error {
 		t.hold(doc, now)
 	}
 	return nil
+}
+
+// declaredBy returns the services that the configuration names.
+func declaredBy(c *config.Config) []declared {
+	list := make([]declared, len(c.Services))
+	for i := range c.Services {
+		s := &c.Services[i]
+		list[i] = declared{s.Name, s.VariantNames(), s.Traffic.FileWeights(s.VariantNames())}
+	}
+	return list
+}
+
+// applyTraffic lets weights decide for a service from now on.
+func (s *server) applyTraffic(service string, w traffic.Weights, epoch uint32, policyVersion uint64) {
+	running := s.gateway.Service(service)
+	if running == nil {
+		return // it is not served in this process
+	}
+	policy, err := running.Policy().With(w, epoch, policyVersion)
+	if err != nil { // they were checked when they were set
+		s.options.Log.Error("weights cannot be applied; those before hold", "service", service, "error", err)
+		return
+	}
+	running.SetPolicy(policy)
 }

@@ -35,6 +35,7 @@ func TestTheUppermostLayerThatHoldsIsEffective(t *testing.T) {
 	}{
 		{"the file alone", Layers{File: file}, 0, FromFile, "stable=1 canary=0 next=0"},
 		{"an override", Layers{File: file, Override: override("next=1")}, time.Hour - 1, FromOverride, "stable=0 canary=0 next=1"},
+		{"it never expires", Layers{File: file, Override: &Override{Weights: w("next=1"), Author: "ada", Reason: "try", At: start}}, 1e6 * time.Hour, FromOverride, "stable=0 canary=0 next=1"},
 		{"it expires", Layers{File: file, Override: override("next=1")}, time.Hour, FromFile, "stable=1 canary=0 next=0"},
 		{"a release is above it", Layers{File: file, Override: override("next=1"), Release: release("stable=80 canary=20")}, 0, FromRelease, "stable=80 canary=20 next=0"},
 		{"its controller dies", Layers{File: file, Override: override("next=1"), Release: release("stable=80 canary=20")}, time.Minute, FromRelease, "stable=80 canary=0 next=0"},
@@ -108,6 +109,10 @@ func TestAnOverrideSaysWhoWhyAndUntilWhen(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}
+	}
+	good.Expires = time.Time{}
+	if err := good.Check(names); err != nil || good.Expired(at.AddDate(100, 0, 0)) {
+		t.Errorf("an override that never ends: %v", err)
 	}
 	good.Expires = at.Add(366 * 24 * time.Hour)
 	if err := good.Check(names); err == nil || !strings.Contains(err.Error(), "more than a year away") {

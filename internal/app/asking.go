@@ -1,0 +1,106 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/serin-ml/serin/internal/api"
+	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/fault"
+	telemetrysqlite "github.com/serin-ml/serin/internal/measure/sqlite"
+)
+
+// askTelemetry lets a control plane read what was measured in a data directory, and the tokens that were signed there.
+func askTelemetry(o *api.Options, dir string) {
+	asked := telemetryFile(filepath.Join(dir, telemetryName))
+	o.Telemetry, o.Export, o.Measure = asked, asked, asked
+	for _, v := range telemetrysqlite.Views() {
+		view := api.View{Name: v.Name, Doc: v.What}
+		for _, c := range v.Columns {
+			view.Columns = append(view.Columns, api.Column{Name: c.Name, Type: string(c.Type), Doc: c.What})
+		}
+		o.Views = append(o.Views, view)
+	}
+	o.Token = func(text string) (api.Token, error) { return readToken(filepath.Join(dir, keysName), text) }
+}
+
+// telemetryFile is the path of telemetry.db. It is opened for each question anew, so that one that is made, or that a server opens or
+// closes meanwhile, is no matter.
+type telemetryFile string
+
+func (path telemetryFile) open(ctx context.Context) (*telemetrysqlite.Reader, error) {
+	r, err := telemetrysqlite.OpenReader(ctx, string(path), 0)
+	if fault.KindOf(err) == fault.NotFound {
+		return nil, api.NoTelemetry()
+	}
+	return r, err
+}
+
+// Query implements api.Querier.
+func (path telemetryFile) Query(ctx context.Context, sql string, args ...any) (*api.Rows, error) {
+	return path.rows(ctx, func(r *telemetrysqlite.Reader) (*telemetrysqlite.Rows, error) { return r.Query(ctx, sql, args...) })
+}
+
+// OutcomesOf implements api.Querier.
+func (path telemetryFile) OutcomesOf(ctx context.Context, id event.ID) (*api.Rows, error) {
+	return path.rows(ctx, func(r *telemetrysqlite.Reader) (*telemetrysqlite.Rows, error) { return r.OutcomesOf(ctx, id) })
+}
+
+// rows asks for rows; the file is closed with them.
+func (path telemetryFile) rows(ctx context.Context, ask func(*telemetrysqlite.Reader) (*telemetrysqlite.Rows, error)) (*api.Rows, error) {
+	r, err := path.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := ask(r)
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return &api.Rows{Columns: rows.Columns, All: rows.All(), Close: func() {
+		rows.Close()
+		_ = r.Close() // nothing was written
+	}}, nil
+}
+
+// ExportParquet implements api.Exporter.
+func (path telemetryFile) ExportParquet(ctx context.Context, view string, since time.Time, w io.Writer) error {
+	r, err := path.open(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.ExportParquetSince(ctx, view, since, w), r.Close())
+}
+
+// Summary implements api.Summariser.
+func (path telemetryFile) Summary(ctx context.Context, service string, from, to time.Time) (api.ServiceSummary, error) {
+	r, err := path.open(ctx)
+	if err != nil {
+		return api.ServiceSummary{}, err
+	}
+	s, err := r.Summary(ctx, service, from, to)
+	return api.SummaryOf(&s), errors.Join(err, r.Close())
+}
+
+// readToken verifies a token with the keys at path. Unlike a server it makes none.
+func readToken(path, text string) (api.Token, error) {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return api.Token{}, fault.Invalidf("there are no keys in this data directory that could verify a token").
+			WithHint("`serin serve` makes them when it first starts; --data-dir names another directory")
+	}
+	keys, _, err := loadKeys(filepath.Dir(path))
+	if err != nil {
+		return api.Token{}, err
+	}
+	t, err := event.ParseToken(text, keys)
+	if err != nil {
+		return api.Token{}, err
+	}
+	return api.Token{
+		Decision: t.Decision.String(), At: t.At, Service: t.Service, Epoch: t.Epoch, Variant: t.Variant, PolicyVersion: t.PolicyVersion,
+		Propensity: float64(t.Propensity), Slots: len(t.Slots),
+	}, nil
+}
