@@ -118,20 +118,6 @@ func (s *server) build(ctx context.Context) (err error) {
 	return nil
 }
 
-// applyTraffic has a service's requests shared by these weights from now on.
-func (s *server) applyTraffic(service string, w traffic.Weights, epoch uint32, policyVersion uint64) {
-	g := s.gateway.Service(service)
-	if g == nil {
-		return
-	}
-	policy, err := g.Policy().With(w, epoch, policyVersion)
-	if err != nil {
-		s.options.Log.Error("weights cannot be applied; those before hold", "service", service, "error", err)
-		return
-	}
-	g.SetPolicy(policy)
-}
-
 // listen takes every address before anything runs, so that a taken one is told at once.
 func (s *server) listen(ctx context.Context) (err error) {
 	defer func() {
