@@ -28,7 +28,9 @@ const (
 // castagnoli is only read; the standard library knows this very table and uses the processor's instruction for it.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func (h header) encode(magic string) []byte {
+func (h header) encode(magic string) []byte { return h.encodeVersion(magic, version) }
+
+func (h header) encodeVersion(magic string, version byte) []byte {
 	b := append(make([]byte, 0, headerSize), magic...)
 	b = append(b, version)
 	b = binary.LittleEndian.AppendUint64(b, uint64(h.offset))

@@ -77,6 +77,9 @@ func (l *Log) resume(s segment, t tail) {
 		if err == nil {
 			err = f.Sync()
 		}
+		if err == nil {
+			err = l.fs.Sync() // the process before may have crashed between naming the file and that
+		}
 		if err != nil {
 			_ = f.Close()
 		}
