@@ -92,7 +92,7 @@ func Settle(o *event.Outcome, known *Known, window time.Duration) Settled {
 
 func classOf(o *event.Outcome, known *Known) Class {
 	switch {
-	case known != nil && known.ByHand:
+	case o.ByHand || known != nil && known.ByHand:
 		return ByHand
 	case o.Attributed:
 		return Attributed

@@ -43,6 +43,8 @@ func TestOutcomesAreJudged(t *testing.T) {
 	byCookie := &event.Outcome{Kind: "correct", Number: 1, ReceivedAt: noon, Service: "reviews", Epoch: 2, Variant: "canary", Version: "v", Attributed: true}
 	text := fromToken("label", 0)
 	text.Text, text.IsText = "cat", true
+	ownCookie := *byCookie
+	ownCookie.ByHand = true
 	tests := map[string]struct {
 		outcome *event.Outcome
 		known   *Known
@@ -64,6 +66,7 @@ func TestOutcomesAreJudged(t *testing.T) {
 		"by id":                            {fromID("reward", 3), known(""), Settled{Variant: canary, Status: Counted, Class: Unverified, Decided: noon, Value: 3}},
 		"by an id that nobody knows":       {fromID("reward", 3), nil, Settled{Status: Unknown, Class: Unverified, Decided: noon.Add(time.Minute)}},
 		"by the cookie":                    {byCookie, nil, Settled{Variant: canary, Status: Counted, Class: Attributed, Decided: noon, Value: 1, Labelled: true, Correct: true}},
+		"by a cookie that the client set":  {&ownCookie, nil, Settled{Variant: canary, Status: Counted, Class: ByHand, Decided: noon, Value: 1, Labelled: true, Correct: true}},
 		"of a unit that chose its variant": {fromToken("reward", 3), &Known{Variant: canary, ByHand: true}, Settled{Variant: canary, Status: Counted, Class: ByHand, Decided: noon, Value: 3}},
 	}
 	for name, tt := range tests {

@@ -256,7 +256,7 @@ func TestReadersSeeWholeTransactionsWhileTheWriterWrites(t *testing.T) {
 	wg.Wait()
 }
 
-func TestSinkRemembersOutcomesForTheIntake(t *testing.T) {
+func TestSinkRemembersOutcomesForWhoeverTakesThemIn(t *testing.T) {
 	s := newSink(t)
 	made := decision(1, start, "")
 	word, number, none := outcomeOf(made, "word", "label", "cat", 0), outcomeOf(made, "number", "reward", 2.5, 0), outcomeOf(made, "none", "reward", math.NaN(), 0)
@@ -269,6 +269,22 @@ func TestSinkRemembersOutcomesForTheIntake(t *testing.T) {
 	for _, want := range []*event.Outcome{word, number, none, nameless} {
 		if got := found[measure.IDOf(want)]; got == nil || !measure.SameOutcome(want, got) {
 			t.Errorf("%q: got %+v", want.ID, got)
+		}
+	}
+}
+
+func TestFloatsAddUpTheSameHoweverBatchesAreCut(t *testing.T) {
+	made := decision(1, start, "")
+	log := items(d(made), o(outcomeOf(made, "a", "reward", 0.1, 0)), o(outcomeOf(made, "b", "reward", 0.2, 0)), o(outcomeOf(made, "c", "reward", 0.3, 0)))
+	for _, cut := range []int{1, 2, 3, 4} {
+		s := newSink(t)
+		apply(t, s, log[:cut])
+		if cut < 4 {
+			apply(t, s, log[cut:])
+		}
+		// In the order of the log: 0.1 + (0.2 + 0.3) would be 0.6.
+		if got := table(t, s.db.DB, "SELECT format('%!.17g', sum) FROM variant_outcomes"); got != "0.60000000000000009\n" {
+			t.Errorf("cut after %d records: %s", cut, got)
 		}
 	}
 }

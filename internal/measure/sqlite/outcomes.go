@@ -179,7 +179,7 @@ func finite(v float64) any {
 	return v
 }
 
-// Outcomes implements measure.Remembered: what was applied of the outcomes with these ids, with decision, slot, kind and value.
+// Outcomes returns what was applied of the outcomes with these ids: decision, slot, kind and value, which tell a repeat from a conflict.
 func (s *Sink) Outcomes(ctx context.Context, ids []string) (map[string]*event.Outcome, error) {
 	found := map[string]*event.Outcome{}
 	for _, id := range ids {
@@ -197,5 +197,5 @@ func (s *Sink) Outcomes(ctx context.Context, ids []string) (map[string]*event.Ou
 	return found, nil
 }
 
-// Applied implements measure.Remembered.
+// Applied returns the stored offset: before it Outcomes knows everything.
 func (s *Sink) Applied() event.Offset { return event.Offset(s.applied.Load()) }

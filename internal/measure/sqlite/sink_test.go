@@ -97,9 +97,9 @@ func TestFiguresDependOnTheLogAloneNotOnBatchesReplaysOrCrashes(t *testing.T) {
 			for done < len(log) && log[done].At < at {
 				done++
 			}
-			last := rapid.IntRange(done, len(log)-1).Draw(rt, "to")
-			from := rapid.IntRange(0, done).Draw(rt, "from")
-			switch rapid.SampledFrom([]string{"apply", "apply", "crash", "stale", "gap", "full"}).Draw(rt, "event") {
+			last := rapid.OneOf(rapid.IntRange(done, len(log)-1), rapid.IntRange(done, len(log)-1), rapid.IntRange(0, len(log)-1)).Draw(rt, "to")
+			from := rapid.IntRange(0, min(done, last)).Draw(rt, "from")
+			switch rapid.SampledFrom([]string{"apply", "apply", "apply", "crash", "stale", "gap", "full", "failure"}).Draw(rt, "event") {
 			case "apply":
 				err = parts.Apply(ctx, 1, log[from].At, log[last].At+10, log[from:last+1])
 			case "crash": // before the transaction's end, or after it: what is open is lost
@@ -107,7 +107,7 @@ func TestFiguresDependOnTheLogAloneNotOnBatchesReplaysOrCrashes(t *testing.T) {
 				parts = openSink(t, path, Options{MaxUnits: 4})
 			case "stale":
 				if at > 0 {
-					if err := parts.Apply(ctx, 0, at, log[last].At+10, log[done:last+1]); fault.KindOf(err) != fault.Conflict {
+					if err := parts.Apply(ctx, 0, log[from].At, log[last].At+10, log[from:last+1]); fault.KindOf(err) != fault.Conflict {
 						rt.Fatalf("a stale generation: %v", err)
 					}
 				}
@@ -118,6 +118,10 @@ func TestFiguresDependOnTheLogAloneNotOnBatchesReplaysOrCrashes(t *testing.T) {
 			case "full": // somewhere in the middle of the transaction
 				limit := rapid.IntRange(0, 3).Draw(rt, "pages")
 				failing(t, parts, limit, func() { _ = parts.Apply(ctx, 1, log[from].At, log[last].At+10, log[from:last+1]) })
+			case "failure": // at the first write to some table
+				refusing(t, parts, rapid.SampledFrom(tables).Draw(rt, "table"), func() {
+					_ = parts.Apply(ctx, 1, log[from].At, log[last].At+10, log[from:last+1])
+				})
 			}
 			if err != nil {
 				rt.Fatal(err)
@@ -142,6 +146,19 @@ func failing(t testing.TB, s *Sink, pages int, f func()) {
 	}
 	f()
 	if _, err := s.conn.ExecContext(ctx, "PRAGMA max_page_count = 1073741823"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// refusing lets no row come into a table meanwhile.
+func refusing(t testing.TB, s *Sink, table string, f func()) {
+	t.Helper()
+	script := "CREATE TEMP TRIGGER refused BEFORE INSERT ON main." + table + " BEGIN SELECT RAISE(FAIL, 'refused'); END"
+	if _, err := s.conn.ExecContext(context.Background(), script); err != nil {
+		t.Fatal(err)
+	}
+	f()
+	if _, err := s.conn.ExecContext(context.Background(), "DROP TRIGGER temp.refused"); err != nil {
 		t.Fatal(err)
 	}
 }
