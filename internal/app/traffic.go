@@ -45,15 +45,12 @@ func newTrafficState(state store.State, now func() time.Time, apply applyTraffic
 	return &trafficState{state: state, now: now, apply: apply, deadlines: map[string]deadline{}, changed: make(chan struct{}, 1)}
 }
 
-// clock returns the time, with its monotonic reading.
-func (t *trafficState) clock() time.Time { return t.now().UTC() }
-
 // Declare tells what services there are by the file that a server starts with or reads anew, writes down what is new, and applies the
 // weights of each. Overrides stay, but for those that have ended meanwhile.
 func (t *trafficState) Declare(ctx context.Context, services []declared) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.clock()
+	now := t.now()
 	var docs []trafficDoc
 	err := t.state.Update(ctx, func(tx store.Tx) error {
 		docs = nil
@@ -146,7 +143,7 @@ func (t *trafficState) hold(doc trafficDoc, now time.Time) {
 func (t *trafficState) Load(ctx context.Context, changes int, services ...string) (all []api.ServiceTraffic, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.clock()
+	now := t.now()
 	err = t.state.View(ctx, func(r store.Reader) error {
 		all = nil
 		docs, err := allTraffic(r)
@@ -221,7 +218,7 @@ func (t *trafficState) Clear(ctx context.Context, service string, c api.TrafficC
 func (t *trafficState) update(ctx context.Context, service string, expect *uint64, edit func(store.Tx, *trafficDoc, time.Time) error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.clock()
+	now := t.now()
 	var doc trafficDoc
 	err := t.state.Update(ctx, func(tx store.Tx) (err error) {
 		if doc, err = findTraffic(tx, service); err != nil {

@@ -74,11 +74,23 @@ const (
 // change writes the document, in a new policy version, and what was changed.
 func (d *trafficDoc) change(tx store.Tx, c trafficChange) error {
 	d.PolicyVersion++
-	c.PolicyVersion, c.Epoch = d.PolicyVersion, d.Epoch
+	c.PolicyVersion, c.Epoch, c.At, c.Expires = d.PolicyVersion, d.Epoch, c.At.UTC(), c.Expires.UTC()
 	if err := putJSON(tx, trafficChangeKey(d.Service, c.PolicyVersion), changeDoc{trafficFormat, c}, store.Absent); err != nil {
 		return err
 	}
-	return putJSON(tx, trafficKey(d.Service), d, store.Any)
+	stored := *d
+	stored.Override = inUTC(d.Override)
+	return putJSON(tx, trafficKey(d.Service), stored, store.Any)
+}
+
+// inUTC returns an override as people and files get it. Whoever counts by it keeps its own: UTC has no monotonic reading.
+func inUTC(o *traffic.Override) *traffic.Override {
+	if o == nil {
+		return nil
+	}
+	told := *o
+	told.At, told.Expires = o.At.UTC(), o.Expires.UTC()
+	return &told
 }
 
 // expire takes away an override that has ended.
@@ -103,7 +115,7 @@ func (d *trafficDoc) show(now time.Time) api.ServiceTraffic {
 	weights, source := layers.Effective(now)
 	return api.ServiceTraffic{
 		Service: d.Service, Epoch: d.Epoch, PolicyVersion: d.PolicyVersion, Variants: layers.Variants,
-		Source: source, Weights: weights, Layers: layers.Explain(now), Override: d.Override,
+		Source: source, Weights: weights, Layers: layers.Explain(now), Override: inUTC(d.Override),
 	}
 }
 

@@ -20,7 +20,7 @@ func (t *trafficState) Run(ctx context.Context, log *slog.Logger) error {
 	defer timer.Stop()
 	for {
 		if next, any := t.next(); any {
-			timer.Reset(max(0, next.Sub(t.clock())))
+			timer.Reset(max(0, next.Sub(t.now())))
 		} else {
 			timer.Stop()
 		}
@@ -59,7 +59,7 @@ func (t *trafficState) next() (first time.Time, any bool) {
 func (t *trafficState) expire(ctx context.Context, log *slog.Logger) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.clock()
+	now := t.now()
 	for service, d := range t.deadlines {
 		if now.Before(d.at) {
 			continue
