@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
+
+	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/measure"
 )
 
 // rowGroup is how many rows a group of the Parquet file has, which are held in memory until it is written.
@@ -18,12 +22,30 @@ const rowGroup = 64 * 1024
 // ExportParquet writes all rows of a view as a Parquet file: each column nullable, times as timestamps of milliseconds in UTC, numbers
 // as int64 and double, the rest as strings. It takes as long as it takes, and sees one state of the file.
 func (r *Reader) ExportParquet(ctx context.Context, view string, w io.Writer) error {
+	return r.ExportParquetSince(ctx, view, time.Time{}, w)
+}
+
+// ExportParquetSince is ExportParquet of the rows from a time on, by the server's clock; the zero time is all. A view whose rows have
+// no time is Invalid.
+func (r *Reader) ExportParquetSince(ctx context.Context, view string, since time.Time, w io.Writer) error {
 	v, err := viewNamed(view)
 	if err != nil {
 		return err
 	}
+	text, args := "SELECT * FROM "+v.Name, []any(nil)
+	if !since.IsZero() {
+		column := v.rowTime()
+		if column == "" {
+			return fault.Invalidf("the rows of the view %s have no time", v.Name).WithHint("export all of it")
+		}
+		from := timeText(since)
+		if column == "minute" { // which has no milliseconds; the one that since lies in is among them
+			from = minuteText(measure.Minute(since))
+		}
+		text, args = text+" WHERE "+column+" >= ?", []any{from}
+	}
 	patient := &Reader{db: r.db, limit: 365 * 24 * time.Hour}
-	rows, err := patient.Query(ctx, "SELECT * FROM "+v.Name)
+	rows, err := patient.Query(ctx, text, args...)
 	if err != nil {
 		return err
 	}
@@ -55,6 +77,16 @@ func (r *Reader) ExportParquet(ctx context.Context, view string, w io.Writer) er
 		return err
 	}
 	return buffered.Flush()
+}
+
+// rowTime returns the column that says when a row came to be, "" if none does. Of outcomes at is the client's clock.
+func (v View) rowTime() string {
+	for _, name := range []string{"minute", "received_at", "at"} {
+		if slices.ContainsFunc(v.Columns, func(c Column) bool { return c.Name == name }) {
+			return name
+		}
+	}
+	return ""
 }
 
 // parquetSchema is made from a struct type, as that keeps the order of the columns.
