@@ -54,16 +54,13 @@ func (w *binder) outputs() {
 			}
 		}
 	}
-	b.main, b.classes = -1, w.m.mapping.Labels
+	b.wanted, b.classes = []string{main}, w.m.mapping.Labels // always the prediction, and first: it is counted by class
 	if b.classes.Classes == nil {
 		b.classes.Classes = s.Outputs[at].Labels
 	}
 	t := writer{w: w, main: main}
 	t.template(template, w.m.mapping.Rows == "")
 	b.answer = t.parts(nil)
-	if len(b.wanted) == 0 {
-		b.wanted = []string{main}
-	}
 }
 
 // writer turns a template into parts.
@@ -137,7 +134,7 @@ func (t *writer) word(leaf string, inRow bool) {
 		}
 	case tellsLabel, tellsScore:
 		p.output, p.scalar = t.want(t.main)
-		t.w.b.main = p.output
+		t.w.b.classed = true
 		t.w.labels(kind)
 	}
 	t.parts(&p)
@@ -171,16 +168,16 @@ func (w *binder) labels(kind word) {
 	case !spec.DType.Numeric() && width != 1:
 		w.problems.Addf("response: output %q has not one text for each row, which would be a label", spec.Name)
 	case !spec.DType.Numeric() || kind == tellsScore:
-	case width == 1 && classes == 0:
+	case width == 1 && classes < 2:
 		w.problems.Addf("response: the classes of output %q have no names for label; set the service's labels.classes", spec.Name)
 	case width > 1 && classes > 0 && classes != width:
 		w.problems.Addf("response: output %q has %d numbers for each row, but %d classes are named", spec.Name, width, classes)
 	}
 }
 
-// Of tells which class a row of numbers means, and the number that says so. A single number means the second of two classes from the
-// threshold on, and is the class number itself where there are more; of several numbers, one for each class, the first of the largest counts.
-// The class is -1 where the row means none: a NaN, or a number of no class.
+// Of tells which class a row of numbers means, and the number that says so. A single number from 0 to 1 means the second of two classes
+// from the threshold on, and is the class number itself where there are more; of several numbers, one for each class, the first of the
+// largest counts. The class is -1 where the row means none.
 func (l Labels) Of(row []float64) (class int, tellsScore float64) {
 	switch {
 	case len(row) > 1:
@@ -193,17 +190,16 @@ func (l Labels) Of(row []float64) (class int, tellsScore float64) {
 			return -1, row[class]
 		}
 		return class, row[class]
-	case len(row) == 0 || math.IsNaN(row[0]):
+	case len(row) == 0:
 		return -1, math.NaN()
-	case len(l.Classes) > 2:
-		if class = int(row[0]); float64(class) != row[0] || class < 0 || class >= len(l.Classes) {
-			class = -1
-		}
-		return class, row[0]
-	case row[0] >= l.Threshold:
+	case len(l.Classes) == 2 && row[0] >= l.Threshold && row[0] <= 1:
 		return 1, row[0]
+	case len(l.Classes) == 2 && row[0] >= 0 && row[0] < l.Threshold:
+		return 0, row[0]
+	case len(l.Classes) > 2 && row[0] >= 0 && row[0] < float64(len(l.Classes)) && row[0] == math.Trunc(row[0]):
+		return int(row[0]), row[0]
 	}
-	return 0, row[0]
+	return -1, row[0]
 }
 
 // Answer writes the mapping's form. A float32 is written as the shortest decimal that reads back as the same float32. What Meta does not
@@ -221,8 +217,8 @@ func (c *mappedCall) Answer(dst []byte, m Meta, resp *tensor.Response) ([]byte, 
 			return dst, fault.Internalf("output %q has the shape %v for %d rows", o.Name, o.Shape, c.rows)
 		}
 	}
-	if at := c.b.main; at >= 0 && resp.Outputs[at].DType().Numeric() {
-		c.scores, _ = resp.Outputs[at].Float64s() // numbers can be had as such
+	if c.b.classed && resp.Outputs[0].DType().Numeric() {
+		c.scores, _ = resp.Outputs[0].Float64s() // numbers can be had as such
 	}
 	return c.appendParts(dst, &m, resp, c.b.answer, 0)
 }

@@ -20,7 +20,7 @@ type binding struct {
 	once      []int // targets that are filled once for all rows
 	answer    []part
 	wanted    []string
-	main      int    // of wanted, the output that labels and scores are taken from
+	classed   bool   // the first of them is turned into labels or scores
 	classes   Labels // those of the mapping, or of that output
 }
 
