@@ -26,6 +26,7 @@ type Service struct {
 	Routes   []Route       `yaml:"routes" jsonschema_description:"Methods and paths of the service's own, with JSON contracts of their own."`
 	Timeout  time.Duration `yaml:"timeout" jsonschema:"default=1s" jsonschema_description:"How long an answer may take, from the request's last byte on; then the client gets 503. More than 0, at most 10m."`
 	Limits   Limits        `yaml:"limits" jsonschema_description:"What is refused for being too large."`
+	Capture  *Capture      `yaml:"capture" jsonschema_description:"Keeps bodies of requests and answers, a sample of them. Default: none."`
 }
 
 // Variant is one way to answer: a version of a model.

@@ -61,6 +61,23 @@ func TestGoodFilesAreRead(t *testing.T) {
 			Server: Server{HTTP: ":8080", GRPC: ":8081", Control: "127.0.0.1:8090", Drain: 30 * time.Second},
 		},
 		"routes": routesConfig(),
+		"capture": {
+			Services: []Service{
+				{
+					Name: "shop", Variants: []Variant{{Name: "stable", Model: "shop"}}, Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000},
+					Capture: &Capture{Percent: 0.25, MaxBytes: 64 << 10, Redact: []string{"user.email", "items[].price", `data["a.b"][3]`}, Keep: 30 * 24 * time.Hour, MaxSize: 100 << 20},
+				},
+				{
+					Name: "ads", Variants: []Variant{{Name: "stable", Model: "ads"}}, Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000},
+					Capture: &Capture{Percent: 1, MaxBytes: 8 << 10, Keep: 7 * 24 * time.Hour, MaxSize: 1 << 30},
+				},
+				{
+					Name: "off", Variants: []Variant{{Name: "stable", Model: "off"}}, Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000},
+					Capture: &Capture{Percent: 0, MaxBytes: 8 << 10, Keep: 7 * 24 * time.Hour, MaxSize: 1 << 30},
+				},
+			},
+			Server: Server{HTTP: ":8080", GRPC: ":8081", Control: "127.0.0.1:8090", Drain: 30 * time.Second},
+		},
 		"everything": {
 			Services: []Service{
 				{

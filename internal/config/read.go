@@ -68,6 +68,7 @@ func checkServices(doc *strictyaml.Doc, services []Service) {
 		checkVariants(doc, at+".variants", s.Variants)
 		checkTraffic(doc, at, s)
 		checkLabels(doc, at+".labels", s.Labels)
+		checkCapture(doc, at+".capture", s.Capture)
 	}
 }
 

@@ -30,6 +30,10 @@ func Schema() []byte {
 				return &jsonschema.Schema{Type: "object", AdditionalProperties: whereSchema()}
 			case reflect.TypeFor[Form]():
 				return formSchema()
+			case reflect.TypeFor[Percent]():
+				return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
+					{Type: "string", Pattern: percentPattern}, {Type: "number", Minimum: "0", Maximum: "100"},
+				}, Examples: []any{"1%", 0.5}}
 			case reflect.TypeFor[Size]():
 				return &jsonschema.Schema{Type: "string", Pattern: sizePattern, Examples: []any{"64KiB", "16MiB", "1MB"}}
 			}
