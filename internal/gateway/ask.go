@@ -35,6 +35,7 @@ func (g *Gateway) predict(d Dialect, label string, find find) http.HandlerFunc {
 		b := scratch.Get().(*buffers)
 		defer b.release()
 		b.decision = decision{}
+		b.in.Reset() // of what another request sent
 		var err error
 		q.service, err = find(g.services.Load(), r)
 		switch {
@@ -57,6 +58,7 @@ func (g *Gateway) predict(d Dialect, label string, find find) http.HandlerFunc {
 		if status != statusGone { // where nobody listens
 			took = g.write(w, status, b.out, start)
 		}
+		b.sample(q.label, status)
 		g.done(&q, &b.decision, status, took)
 	}
 }
@@ -110,10 +112,10 @@ func (g *Gateway) answer(b *buffers, w http.ResponseWriter, r *http.Request, q q
 	in.Inc()
 	defer in.Dec()
 	id := requestID(d, w, r, q.label)
-	b.in.Reset()
 	if err := readBody(&b.in, w, r, q.service.options.Body); err != nil {
 		return err
 	}
+	d.bodies.whole = true
 	// How fast the client sends is its own affair; the time of the service begins with the last byte.
 	ctx, cancel := context.WithTimeout(r.Context(), q.service.options.Timeout)
 	defer cancel()

@@ -31,6 +31,7 @@ type decision struct {
 	token      string
 	requestID  string // the client's own
 	timedOut   bool
+	bodies     bodies // to be captured
 
 	label  string // of a single row
 	score  float64

@@ -24,6 +24,7 @@ type RecorderOptions struct {
 	Metrics prometheus.Registerer // nil: counted, but shown nowhere
 	Queue   int                   // decisions that may wait to be written; 0 means DefaultQueue
 	Ticks   <-chan time.Time      // when to write; nil: every flushEvery
+	Capture *Capturer             // keeps the bodies of some; nil: of none
 }
 
 // DefaultQueue is how many decisions may wait: at 200 ms between writes enough for 80,000 requests a second.
@@ -76,8 +77,15 @@ func NewRecorder(o RecorderOptions) *Recorder {
 // done takes down one answered request.
 func (r *Recorder) done(d *decision, status int, took time.Duration) {
 	r.tallies.add(d, status, took)
+	if record := d.record(status, took); d.bodies.dialect == "" || !r.options.Capture.take(d, record) {
+		r.put(record)
+	}
+}
+
+// put has a decision written, if there is room.
+func (r *Recorder) put(d event.Decision) {
 	select {
-	case r.queue <- d.record(status, took):
+	case r.queue <- d:
 	default:
 		r.dropped.WithLabelValues("queue").Inc()
 	}
@@ -91,9 +99,15 @@ func (r *Recorder) Run(ctx context.Context) error {
 		defer ticker.Stop()
 		ticks = ticker.C
 	}
+	captured := make(chan struct{})
+	go func() {
+		defer close(captured)
+		r.options.Capture.run(ctx, r.put)
+	}()
 	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
+			<-captured // its last decisions are in the queue
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushAtEnd)
 			defer cancel()
 			r.writeDecisions(last)

@@ -30,6 +30,7 @@ type ServiceOptions struct {
 	Body      int64           // bytes of a request's body at most; 0 means DefaultBody
 	Rows      int             // rows of a request at most; 0 means DefaultRows
 	Routes    []Route         // methods and paths of its own; they come before Serin's own paths
+	Capture   *Capture        // which bodies are kept; nil: none
 }
 
 // VariantOptions are a variant's settings.
