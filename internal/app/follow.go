@@ -65,9 +65,13 @@ func newFollower(c *config.Config, f follower) (*follower, error) {
 		if err != nil {
 			return nil, err
 		}
+		capture, err := captureOf(s.Capture)
+		if err != nil {
+			return nil, err
+		}
 		service := gateway.NewService(gateway.ServiceOptions{
 			Name: s.Name, Default: s.Default, Variants: variants, Policy: policy, Labels: s.Labels.Classes, Threshold: s.Labels.Threshold,
-			Timeout: s.Timeout, Body: int64(s.Limits.BodyBytes), Rows: s.Limits.Rows, Routes: routes,
+			Timeout: s.Timeout, Body: int64(s.Limits.BodyBytes), Rows: s.Limits.Rows, Routes: routes, Capture: capture,
 		})
 		f.add(service, refs...)
 	}

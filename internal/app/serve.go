@@ -79,7 +79,7 @@ func (s *server) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.telemetry, err = openTelemetry(ctx, s.options, metrics); err != nil {
+	if s.telemetry, err = openTelemetry(ctx, s.options, metrics, s.served); err != nil {
 		return err
 	}
 	defer func() {
@@ -206,6 +206,9 @@ func (s *server) ready() {
 		s.watch.Ready(s.services())
 	}
 }
+
+// served are the services that are answered for. The gateway is there before anybody asks.
+func (s *server) served() []*gateway.Service { return s.gateway.Services() }
 
 // services tells the control plane what runs.
 func (s *server) services() []api.Service {

@@ -15,6 +15,7 @@ import (
 	"github.com/serin-ml/serin/internal/gateway"
 	"github.com/serin-ml/serin/internal/measure"
 	telemetrysqlite "github.com/serin-ml/serin/internal/measure/sqlite"
+	"github.com/serin-ml/serin/internal/payload"
 )
 
 // Names inside the data directory.
@@ -32,18 +33,20 @@ const (
 // telemetry is what a server writes down: the log, and what is made of it.
 //
 //	gateway ─► recorder ─► log ─► follower ─► telemetry.db
+//	               └─► payloads
 type telemetry struct {
 	log      *disk.Log
 	sink     *telemetrysqlite.Sink
 	follower *measure.Follower
 	recorder *gateway.Recorder
 	ingest   *gateway.Ingest
+	payloads *payload.Store
 	now      func() time.Time
 	logger   *slog.Logger
 }
 
 // openTelemetry opens the log and telemetry.db in a data directory whose lock the caller holds.
-func openTelemetry(ctx context.Context, o Options, metrics prometheus.Registerer) (t *telemetry, err error) {
+func openTelemetry(ctx context.Context, o Options, metrics prometheus.Registerer, services func() []*gateway.Service) (t *telemetry, err error) {
 	t = &telemetry{now: o.Now, logger: o.Log}
 	defer func() {
 		if err != nil {
@@ -60,7 +63,9 @@ func openTelemetry(ctx context.Context, o Options, metrics prometheus.Registerer
 		return t, err
 	}
 	t.follower = measure.NewFollower(t.log, t.sink, measure.FollowerOptions{Now: o.Now})
-	t.recorder = gateway.NewRecorder(gateway.RecorderOptions{Log: t.log, Now: o.Now, Logger: o.Log, Metrics: metrics})
+	t.payloads = payload.NewStore(payload.DirDisk(o.DataDir), o.Now)
+	capture := gateway.NewCapturer(gateway.CapturerOptions{Payloads: t.payloads, Services: services, Logger: o.Log, Metrics: metrics})
+	t.recorder = gateway.NewRecorder(gateway.RecorderOptions{Log: t.log, Now: o.Now, Logger: o.Log, Metrics: metrics, Capture: capture})
 	t.ingest = gateway.NewIngest(gateway.IngestOptions{Log: t.log, Telemetry: known{t.sink, t.log}, Logger: o.Log, Metrics: metrics})
 	return t, nil
 }
@@ -137,6 +142,9 @@ func (t *telemetry) Run(ctx context.Context) error {
 // Close closes what is open, in reverse. It is called when nothing is written any more.
 func (t *telemetry) Close() error {
 	var all []error
+	if t.payloads != nil {
+		all = append(all, t.payloads.Close())
+	}
 	if t.sink != nil {
 		all = append(all, t.sink.Close())
 	}
