@@ -202,7 +202,7 @@ func anyRecord() *rapid.Generator[Record] {
 			return Record{Outcome: &Outcome{
 				ID: text(), Decision: id(), Slot: short(), Kind: text(), Number: float(), Text: text(), IsText: truth(), At: when(),
 				ReceivedAt: when(), Verified: truth(), DecidedAt: when(), Service: text(), Epoch: uint32(count()), Variant: text(),
-				Version: text(), PolicyVersion: count(), Propensity: float(), Unit: text(), Attributed: truth(),
+				Version: text(), PolicyVersion: count(), Propensity: float(), Unit: text(), Attributed: truth(), ByHand: truth(),
 			}}
 		default:
 			return Record{Unknown: &Unknown{Kind(rapid.IntRange(4, 255).Draw(t, "kind")), 1 + short()/2, rapid.SliceOfN(rapid.Byte(), 1, 50).Draw(t, "body")}}

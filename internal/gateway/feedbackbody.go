@@ -263,6 +263,14 @@ func (r *itemReader) check(item *feedbackItem) error {
 	case r.given&keyToken != 0 && r.given&keyDecision != 0:
 		return fault.Invalidf("there are both token and decision").WithHint("send the token, which is worth more")
 	}
+	for _, name := range [...]struct {
+		key        uint16
+		name, text string
+	}{{keyToken, "token", item.token}, {keyDecision, "decision", item.decision}, {keyService, "service", item.service}} {
+		if r.given&name.key != 0 && name.text == "" {
+			return fault.Invalidf("%s is empty", name.name).WithHint("leave it out where there is none")
+		}
+	}
 	for _, short := range shorthands {
 		if r.given&short.key == 0 {
 			continue

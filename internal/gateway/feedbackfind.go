@@ -201,13 +201,13 @@ func (a *asker) windowID(service, who string, isUnit bool, o *event.Outcome) str
 		text = append(binary.AppendUvarint(text, uint64(len(part))), part...)
 	}
 	text = binary.BigEndian.AppendUint64(text, math.Float64bits(o.Number))
-	text = append(text, o.Slot, flag(isUnit), flag(o.IsText))
+	text = append(text, o.Slot, bit(isUnit), bit(o.IsText))
 	h := hmac.New(sha256.New, a.clients)
 	h.Write(text)
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-func flag(v bool) byte {
+func bit(v bool) byte {
 	if v {
 		return 1
 	}

@@ -158,30 +158,38 @@ func readFinite(s *jsonscan.Scanner) float64 {
 	return v
 }
 
-// opinions makes an opinion of the reward, and one of what is true.
-func (c *seldonFeedback) opinions(ctx context.Context, ask *asker, token string) ([]opinion, error) {
-	items := make([]feedbackItem, 0, 2)
+// items makes an item of the reward, and one of what is true.
+func (c *seldonFeedback) items() ([]feedbackItem, error) {
 	label, labelled, err := c.truth.label()
 	if err != nil {
 		return nil, err
 	}
+	items := make([]feedbackItem, 0, 2)
 	if !labelled || c.seen.given&seldonFeedbackReward != 0 {
 		items = append(items, feedbackItem{kind: kindReward, number: c.reward})
 	}
 	if labelled {
+		if err := label.checkValue(); err != nil {
+			return nil, err
+		}
 		items = append(items, label)
+	}
+	return items, nil
+}
+
+// opinions finds the decision of each item.
+func (c *seldonFeedback) opinions(ctx context.Context, ask *asker, token string) ([]opinion, error) {
+	items, err := c.items()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := event.ParseID(c.puid); err != nil {
+		c.puid = "" // it is the client's own
 	}
 	opinions := make([]opinion, len(items))
 	for i := range items {
-		item := &items[i]
-		if err := item.checkValue(); err != nil {
-			return nil, err
-		}
-		if _, err := event.ParseID(c.puid); token == "" && err == nil { // else it is the client's own
-			item.decision = c.puid
-		}
-		item.token = token
-		if opinions[i].service, err = ask.outcome(ctx, item, &opinions[i].outcome); err != nil {
+		items[i].token, items[i].decision = token, c.puid // the token, if there is one, is worth more
+		if opinions[i].service, err = ask.outcome(ctx, &items[i], &opinions[i].outcome); err != nil {
 			return nil, err
 		}
 	}

@@ -49,6 +49,8 @@ func (t *truth) read(s *jsonscan.Scanner) {
 			if t.only(s, truthJSON, "jsonData") {
 				t.collect(s)
 			}
+		case "binData", "customData":
+			unreadable(s)
 		default:
 			s.Skip()
 		}
@@ -62,6 +64,15 @@ func (t *truth) only(s *jsonscan.Scanner, bit uint16, name string) bool {
 		return false
 	}
 	return t.seen.once(s, bit, name)
+}
+
+// unreadable refuses a truth in a form that no label is read from, unless it is null.
+func unreadable(s *jsonscan.Scanner) {
+	if s.Peek() != jsonscan.Null {
+		s.Failf("no label is read from binData, customData and tftensor; send ndarray, tensor, strData or jsonData")
+		return
+	}
+	s.Null()
 }
 
 func (t *truth) data(s *jsonscan.Scanner) {
@@ -83,6 +94,8 @@ func (t *truth) data(s *jsonscan.Scanner) {
 			if t.only(s, truthTensor, "tensor") {
 				t.tensor(s)
 			}
+		case "tftensor":
+			unreadable(s)
 		default:
 			s.Skip()
 		}

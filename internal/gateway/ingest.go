@@ -228,8 +228,11 @@ func (in *Ingest) write(ctx context.Context, claims []claim) (err error) {
 	err = errNotWritten
 	// However long it takes: whoever stopped waiting could not know what becomes of the records.
 	end, failure := in.options.Log.Append(context.WithoutCancel(ctx), records...)
-	if in.note(failure) {
+	switch changed := in.note(failure); {
+	case changed && failure != nil:
 		in.options.Logger.ErrorContext(ctx, "outcomes cannot be written down; clients are told to send them again", "error", failure)
+	case changed:
+		in.options.Logger.InfoContext(ctx, "outcomes are written down again")
 	}
 	switch {
 	case errors.Is(failure, event.ErrFull):
@@ -245,13 +248,13 @@ var (
 	errNotWritten = fault.Unavailablef("it could not be written down; nothing is acknowledged").WithHint("send it again")
 )
 
-// note keeps how the last append went, and tells whether it is the first that failed: a full disk fails all, and is worth one message.
-func (in *Ingest) note(failure error) (first bool) {
+// note keeps how the last append went, and tells whether the one before went otherwise: a full disk fails all, and is worth one message.
+func (in *Ingest) note(failure error) (changed bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	first = failure != nil && in.failure == nil
+	changed = (failure == nil) != (in.failure == nil)
 	in.failure = failure
-	return first
+	return changed
 }
 
 // finish settles the entries of claims and decides what they were claimed for. If asked is false, the log was not asked.
