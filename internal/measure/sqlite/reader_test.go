@@ -268,3 +268,26 @@ func TestAViewIsExportedAsParquet(t *testing.T) {
 		t.Errorf("what is no view: %v", err)
 	}
 }
+
+func TestQueriesOfTheGuideRun(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "guides", "sql.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := openReader(t, sample(t), 0)
+	parts := strings.Split(string(guide), "```sql\n")
+	if len(parts) != 6 {
+		t.Fatalf("the guide has %d queries", len(parts)-1)
+	}
+	for _, part := range parts[1:] {
+		query, _, _ := strings.Cut(part, "```")
+		if _, err := ask(r, query); err != nil {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+	for _, v := range Views() {
+		if !strings.Contains(string(guide), "| `"+v.Name+"` |") {
+			t.Errorf("the guide does not tell of %s", v.Name)
+		}
+	}
+}
