@@ -26,9 +26,9 @@ func TestStories(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("EXAMPLE", example)
 			e.Setenv("USER", "tester")
-			return nil
+			return free(e)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": ready},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": ready, "ask": ask},
 	})
 }
 

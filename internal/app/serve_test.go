@@ -115,15 +115,21 @@ func (r *running) send(t *testing.T, method, url, body string, header ...string)
 	return resp.StatusCode, string(text)
 }
 
-// importStump imports a model that answers every row with its value.
-func (r *running) importStump(t *testing.T, value float64) registry.Version {
+// importStump imports a model that answers every row with its value, with a manifest if one is given.
+func (r *running) importStump(t *testing.T, value float64, manifest ...string) registry.Version {
 	t.Helper()
 	file := fmt.Sprintf(`{"learner":{"attributes":{},"feature_names":[],"gradient_booster":{"model":{"gbtree_model_param":{"num_parallel_tree":"1","num_trees":"1"},
 		"tree_info":[0],"trees":[{"left_children":[-1],"right_children":[-1],"split_indices":[0],"split_conditions":[%v],"default_left":[0],"split_type":[0],
 		"categories":[],"categories_nodes":[],"categories_segments":[],"categories_sizes":[],"tree_param":{"num_nodes":"1","size_leaf_vector":"0"}}]},"name":"gbtree"},
 		"learner_model_param":{"base_score":"0","num_class":"0","num_feature":"2","num_target":"1"},"objective":{"name":"reg:squarederror"}},"version":[3,2,0]}`, value)
-	open := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(file)), nil }
-	imported, err := r.client.Import(t.Context(), "m", api.ImportOptions{By: "test"}, []api.Source{{Path: "model.json", Open: open}})
+	source := func(path, text string) api.Source {
+		return api.Source{Path: path, Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }}
+	}
+	sources := []api.Source{source("model.json", file)}
+	for _, text := range manifest {
+		sources = append(sources, source("model.yaml", text))
+	}
+	imported, err := r.client.Import(t.Context(), "m", api.ImportOptions{By: "test"}, sources)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -61,7 +62,7 @@ func (r routeReader) route(route *Route, labels Labels) {
 		route.Pattern = pattern
 	}
 	route.Mapping = wire.Mapping{
-		Parameters: pattern.Parameters(), NoBody: route.Method == "GET", Rows: route.Rows, Strict: route.Strict, Missing: route.Missing == "nan",
+		Parameters: pattern.Parameters(), NoBody: route.Method == http.MethodGet, Rows: route.Rows, Strict: route.Strict, Missing: route.Missing == "nan",
 		Labels: wire.Labels{Classes: labels.Classes, Threshold: labels.Threshold},
 	}
 	if len(route.Request) > maxRequest {
@@ -102,11 +103,12 @@ func (r routeReader) field(target string, where Where) wire.MappedField {
 
 // option reads one key of a field.
 func (r routeReader) option(f *wire.MappedField, at, name string, v any) {
-	here, ok := at+key(name), true
+	here := at + key(name)
 	if v == nil {
 		r.tell(here, "nothing is given", "give a value, or remove the key")
 		return
 	}
+	var ok bool
 	switch name {
 	case "from":
 		if f.From, ok = v.(string); !ok || f.From == "" {

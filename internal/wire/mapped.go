@@ -30,7 +30,7 @@ type MappedField struct {
 	Target  string         // the name of a column or an input of the model
 	From    string         // "user.age", "items[0].price", "query:NAME", "path:NAME", "header:NAME"; "body:PATH" is outside the rows
 	Const   any            // instead of From
-	Default any            // what stands for an absent value, and for one that Values does not list; nil: none
+	Default any            // what stands for an absent value, null, NaN and text that Values does not list; nil: none
 	Values  map[string]any // what stands for each text, nil: the text itself
 	Parse   bool           // text may hold a number; always so beyond the body
 	Missing Absence
@@ -39,7 +39,7 @@ type MappedField struct {
 // Absence says what an absent value without a default means.
 type Absence uint8
 
-// What an absent value means. Null and NaN count as absent.
+// What an absent value means.
 const (
 	AsMapping Absence = iota // what Mapping.Missing says
 	Refused
@@ -106,8 +106,10 @@ type Call interface {
 
 // Mapped is the dialect of one Mapping. It is safe for concurrent use.
 //
-// A null or a NaN counts as absent, a bool read as a number is 0 or 1, and an empty body is an empty object. What is mapped must not be
-// given twice; what is not is ignored, unless the mapping is strict. Errors are {"error": {"message": ..., "field": ...}}, where field
+// A null or a NaN is the field's default, else a missing value (NaN) where the model takes numbers with a fraction, as in the other
+// dialects; a field that is not there at all is an error unless the mapping says otherwise: its name may be misspelt. A bool read as a
+// number is 0 or 1, and an empty body is an empty object. What is mapped must not be given twice; what is not is ignored, unless the
+// mapping is strict. Errors are {"error": {"message": ..., "field": ...}}, where field
 // names the place as the mapping does.
 type Mapped struct {
 	mapping  Mapping

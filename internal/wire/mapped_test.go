@@ -79,6 +79,9 @@ func TestMappingsFillTheColumns(t *testing.T) {
 		"a field's own word on absence wins": {
 			Mapping{Fields: []MappedField{{Target: "b", From: "b", Missing: NotANumber}}}, score, `{"a":1,"c":2}`, nil, single(1, nan32, 2),
 		},
+		"null and NaN are missing values, or the default": {
+			Mapping{Fields: []MappedField{{Target: "c", From: "c", Default: int64(5)}}}, score, `{"a":null,"b":NaN,"c":null}`, nil, single(nan32, nan32, 5),
+		},
 		"an empty body": {Mapping{Missing: true}, score, ``, nil, single(nan32, nan32, nan32)},
 		"defaults and constants": {
 			Mapping{Fields: []MappedField{{Target: "a", From: "a", Default: int64(7)}, {Target: "b", Const: 2.5}, {Target: "c", From: "c", Default: true}}},
@@ -176,7 +179,9 @@ func TestMappedErrorsNameTheField(t *testing.T) {
 		field, err string
 	}{
 		{Mapping{}, score, `{"a":1,"c":2}`, nil, "b", "is missing"},
-		{Mapping{}, score, `{"a":1,"b":null,"c":2}`, nil, "b", "is missing"},
+		{Mapping{}, review, `{"review":null,"stars":1}`, nil, "review", "is null where text should be"},
+		{Mapping{}, review, `{"review":"x","stars":null}`, nil, "stars", "is null where a number should be"},
+		{whole, score, `{"features":null}`, nil, "features", "is missing"},
 		{Mapping{}, score, ``, nil, "a", "is missing"},
 		{Mapping{}, score, `{"a":1,"b":2,"c":"3"}`, nil, "c", "is text where a number should be"},
 		{Mapping{}, score, `{"a":1,"b":[2],"c":3}`, nil, "b", "is a list where a number should be"},

@@ -1,8 +1,10 @@
 package wire
 
 import (
+	"maps"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/jsonscan"
@@ -77,28 +79,24 @@ func (c *cells) slice() any {
 	return c.texts
 }
 
-// read reads the value at s for a target of one cell and tells whether it is there: null and NaN are not. The error is about the value;
-// what is wrong with the JSON is left in s.
-func (t *target) read(s *jsonscan.Scanner) (v cell, there bool, err error) {
+// read reads the value at s for a target of one cell. The error is about the value; what is wrong with the JSON is left in s.
+func (t *target) read(s *jsonscan.Scanner) (cell, error) {
 	kind := s.Peek()
 	switch {
 	case kind == jsonscan.None:
 		s.Skip() // which says what is wrong
-		return cell{}, false, nil
-	case kind == jsonscan.Null:
+		return cell{}, nil
+	case kind == jsonscan.Null && (t.fills || t.kind <= doubleCells):
 		s.Null()
-		return cell{}, false, nil
+		return t.none(), nil
 	case t.values != nil && kind == jsonscan.String:
 		return t.category(string(s.Bytes()))
 	case t.values != nil && kind == jsonscan.Number:
 		return t.category(string(s.Number()))
 	case t.values != nil && kind == jsonscan.Bool:
-		if s.Bool() {
-			return t.category("true")
-		}
-		return t.category("false")
+		return t.category(strconv.FormatBool(s.Bool()))
 	case kind == jsonscan.String && t.kind == textCells:
-		return cell{text: s.String()}, true, nil
+		return cell{text: s.String()}, nil
 	case kind == jsonscan.String && t.parse:
 		return t.parsed(string(s.Bytes()))
 	case kind == jsonscan.Number && t.kind != textCells, kind == jsonscan.Bool && t.kind != textCells:
@@ -108,62 +106,74 @@ func (t *target) read(s *jsonscan.Scanner) (v cell, there bool, err error) {
 	if t.kind == textCells || t.values != nil {
 		want = jsonscan.String
 	}
-	return cell{}, false, fault.Invalidf("is %s where %s should be", describeKind(kind), describeKind(want))
+	return cell{}, fault.Invalidf("is %s where %s should be", describeKind(kind), describeKind(want))
+}
+
+// none is what a value stands for that says that there is none: the default, else a missing value.
+func (t *target) none() cell {
+	if t.fills {
+		return t.fill
+	}
+	return cell{number: math.NaN()}
 }
 
 // number reads a number or a bool.
-func (t *target) number(s *jsonscan.Scanner, kind jsonscan.Kind) (v cell, there bool, err error) {
+func (t *target) number(s *jsonscan.Scanner, kind jsonscan.Kind) (v cell, err error) {
 	if kind == jsonscan.Bool {
-		return truth(s.Bool()), true, nil
+		return truth(s.Bool()), nil
 	}
 	if t.kind == wholeCells {
-		text := *s
-		if v.whole = s.Int64(); s.Err() != nil {
-			return v, false, fault.Invalidf("is %.40q, which is no whole number that %v holds", text.Number(), t.dtype)
-		}
-		if v.whole < t.lo || v.whole > t.hi {
-			return v, false, fault.Invalidf("is %d, which does not fit %v", v.whole, t.dtype)
-		}
-		return v, true, nil
+		return t.whole(s)
 	}
 	v.number = s.Float64()
-	if t.kind == singleCells && math.IsInf(float64(float32(v.number)), 0) && !math.IsInf(v.number, 0) {
-		return v, false, fault.Invalidf("is %v, which does not fit a 32-bit float", v.number)
+	switch {
+	case math.IsNaN(v.number):
+		return t.none(), nil
+	case t.kind == singleCells && math.IsInf(float64(float32(v.number)), 0) && !math.IsInf(v.number, 0):
+		return v, fault.Invalidf("is %v, which does not fit a 32-bit float", v.number)
 	}
-	return v, !math.IsNaN(v.number), nil
+	return v, nil
+}
+
+// whole reads a whole number.
+func (t *target) whole(s *jsonscan.Scanner) (v cell, err error) {
+	before := *s // the scanner is a value: a copy of it reads the same again
+	if v.whole = s.Int64(); s.Err() != nil {
+		return v, fault.Invalidf("is %.40q, which is no whole number that %v holds", before.Number(), t.dtype)
+	}
+	if v.whole < t.lo || v.whole > t.hi {
+		return v, fault.Invalidf("is %d, which does not fit %v", v.whole, t.dtype)
+	}
+	return v, nil
 }
 
 // parsed reads a number, true or false from text, all of it. The text is the client's, and shown in part.
-func (t *target) parsed(text string) (v cell, there bool, err error) {
+func (t *target) parsed(text string) (v cell, err error) {
 	s := jsonscan.New([]byte(text)).AllowNonFinite()
 	kind := s.Peek()
 	if kind != jsonscan.Number && kind != jsonscan.Bool {
-		return v, false, fault.Invalidf("is the text %.40q where a number should be", text)
+		return v, fault.Invalidf("is the text %.40q where a number should be", text)
 	}
-	if v, there, err = t.number(s, kind); err != nil {
-		return v, false, err
+	if v, err = t.number(s, kind); err != nil {
+		return v, err
 	}
 	if s.End(); s.Err() != nil {
-		return v, false, fault.Invalidf("is the text %.40q where a number should be", text)
+		return v, fault.Invalidf("is the text %.40q where a number should be", text)
 	}
-	return v, there, nil
+	return v, nil
 }
 
 // category looks up what a text stands for.
-func (t *target) category(text string) (v cell, there bool, err error) {
+func (t *target) category(text string) (cell, error) {
 	v, ok := t.values[text]
 	switch {
 	case ok:
-		return v, true, nil
+		return v, nil
 	case t.known:
-		return t.fill, true, nil
+		return t.fill, nil
 	}
-	names := make([]string, 0, len(t.values))
-	for name := range t.values {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return v, false, fault.Invalidf("is %.40q, which is none of %s", text, few(names))
+	names := slices.Sorted(maps.Keys(t.values))
+	return v, fault.Invalidf("is %.40q, which is none of %s", text, few(names))
 }
 
 // beyond fills a target from a constant, the path, the query or a header.
@@ -180,26 +190,26 @@ func (c *mappedCall) beyond(i int) {
 	if times != 1 {
 		return
 	}
-	v, there, err := t.fromText(text)
+	v, err := t.fromText(text)
 	if err != nil {
 		c.fail(&FieldError{Field: t.source.text, Err: err})
-	} else if there {
-		c.put(i, v)
+		return
 	}
+	c.put(i, v)
 }
 
 // fromText reads a value where all values are text.
-func (t *target) fromText(text string) (v cell, there bool, err error) {
+func (t *target) fromText(text string) (cell, error) {
 	switch {
 	case t.values != nil:
 		return t.category(text)
 	case t.kind == textCells:
-		return cell{text: text}, true, nil
+		return cell{text: text}, nil
 	}
 	return t.parsed(text)
 }
 
-// array reads a list into a target of several cells. Null is absent.
+// array reads a list into a target of several cells. A null stands for no list.
 func (c *mappedCall) array(s *jsonscan.Scanner, i int) error {
 	t := &c.b.targets[i]
 	switch kind := s.Peek(); kind {

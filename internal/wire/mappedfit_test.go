@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -139,20 +140,25 @@ func TestMappedLimitsAreKept(t *testing.T) {
 	}
 }
 
-func TestBindingsOfMoreModelsThanAreRemembered(t *testing.T) {
+func TestMoreModelsAtOnceThanAreRemembered(t *testing.T) {
 	m := compile(t, Mapping{})
-	for round := range 2 {
-		for i := range 3 * maxBindings {
-			s := tensor.Signature{
-				Inputs:  []tensor.Spec{{Name: "input", DType: tensor.Float32, Shape: []int{-1, 1}, Columns: []string{fmt.Sprint("c", i)}}},
-				Outputs: score.Outputs,
+	var askers sync.WaitGroup
+	for range 4 {
+		askers.Go(func() {
+			for i := range 5 * maxBindings {
+				i %= 2 * maxBindings
+				s := tensor.Signature{
+					Inputs:  []tensor.Spec{{Name: "input", DType: tensor.Float32, Shape: []int{-1, 1}, Columns: []string{fmt.Sprint("c", i)}}},
+					Outputs: score.Outputs,
+				}
+				x, err := m.Decode(fmt.Appendf(nil, `{"c%d":%d}`, i, i), s, Limits{})
+				if err != nil || x.Request().Inputs[0].Data.([]float32)[0] != float32(i) {
+					t.Errorf("model %d: %v", i, err)
+				}
 			}
-			x, err := m.Decode(fmt.Appendf(nil, `{"c%d":%d}`, i, i), s, Limits{})
-			if err != nil || x.Request().Inputs[0].Data.([]float32)[0] != float32(i) {
-				t.Fatalf("round %d, model %d: %v", round, i, err)
-			}
-		}
+		})
 	}
+	askers.Wait()
 	if n := len(*m.bindings.Load()); n != maxBindings {
 		t.Errorf("%d signatures are remembered", n)
 	}

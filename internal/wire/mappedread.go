@@ -128,8 +128,7 @@ func (c *mappedCall) value(n *node) {
 	below := n.rows || n.fields != nil || n.items != nil
 	for i, at := range n.targets {
 		if below || i < len(n.targets)-1 {
-			here := *s // the scanner is a value: a copy of it reads the same again
-			c.fillFrom(&here, n, at)
+			c.fillFromCopy(n, at)
 		} else {
 			c.fillFrom(s, n, at)
 		}
@@ -146,6 +145,12 @@ func (c *mappedCall) value(n *node) {
 	default:
 		c.fields(n, kind)
 	}
+}
+
+// fillFromCopy reads the value that comes next into a target, and stays before it.
+func (c *mappedCall) fillFromCopy(n *node, i int) {
+	here := c.s
+	c.fillFrom(&here, n, i)
 }
 
 // is tells whether a value is of the kind that is needed there, and refuses it if not.
@@ -183,17 +188,24 @@ func (c *mappedCall) fields(n *node, kind jsonscan.Kind) {
 		return
 	}
 	s := &c.s
+	next := 0 // in the order of the mapping, which may well be the request's
 	s.Object()
 	for s.Next() {
 		key := s.Key()
-		below := n.fields[string(key)]
+		var below *node
+		if next < len(n.order) && n.order[next].key == string(key) {
+			below = n.order[next]
+			next++
+		} else {
+			below = n.fields[string(key)]
+		}
 		if below == nil {
 			c.unknown(n, step{key: string(key)})
 			continue
 		}
 		row := int32(1)
 		if !below.once {
-			row = int32(c.rows) //nolint:gosec // the limits are far below
+			row = int32(c.rows)
 		}
 		if c.marks[below.id] == row {
 			c.refuse(c.field(below, below.path), "is given twice")
@@ -278,7 +290,7 @@ func (c *mappedCall) endRow() {
 func (c *mappedCall) absent(i, row int) {
 	t := &c.b.targets[i]
 	switch {
-	case c.seen[i] == int32(row): //nolint:gosec // see fields
+	case c.seen[i] == int32(row):
 	case c.s.Err() != nil || c.err != nil:
 	case t.fills:
 		c.put(i, t.fill)
@@ -319,7 +331,7 @@ func (c *mappedCall) put(i int, v cell) {
 func (c *mappedCall) mark(i int) {
 	c.seen[i] = 1
 	if !c.b.targets[i].once {
-		c.seen[i] = int32(c.rows) //nolint:gosec // see fields
+		c.seen[i] = int32(c.rows)
 	}
 }
 
@@ -344,8 +356,7 @@ func (c *mappedCall) fillFrom(s *jsonscan.Scanner, n *node, i int) {
 		err = c.array(s, i)
 	} else {
 		var v cell
-		var there bool
-		if v, there, err = t.read(s); err == nil && there {
+		if v, err = t.read(s); err == nil {
 			c.put(i, v)
 		}
 	}

@@ -18,7 +18,9 @@ type node struct {
 	once    bool   // outside the rows
 	rows    bool   // the list of the rows
 	targets []int  // what the value itself fills
+	key     string // of the object that holds it
 	fields  map[string]*node
+	order   []*node // the fields, as they were added
 	items   map[int]*node
 }
 
@@ -62,7 +64,10 @@ func (t *trie) below(n *node, s step) (*node, error) {
 		n.fields = map[string]*node{}
 	}
 	if n.fields[s.key] == nil {
-		n.fields[s.key] = t.node(appendStep(n.path, s), n.once)
+		one := t.node(appendStep(n.path, s), n.once)
+		one.key = s.key
+		n.fields[s.key] = one
+		n.order = append(n.order, one)
 	}
 	return n.fields[s.key], nil
 }
