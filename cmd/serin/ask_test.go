@@ -23,8 +23,8 @@ func free(e *testscript.Env) error {
 	return l.Close()
 }
 
-// ask sends a request to ADDR and prints what comes back, with its status before it where it is not 200: ask METHOD PATH [FILE].
-func ask(ts *testscript.TestScript, neg bool, args []string) {
+// askServer sends a request to ADDR and prints what comes back, with its status before it where it is not 200: ask METHOD PATH [FILE].
+func askServer(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 || len(args) > 3 {
 		ts.Fatalf("usage: ask METHOD PATH [FILE]")
 	}

@@ -28,7 +28,7 @@ func TestStories(t *testing.T) {
 			e.Setenv("USER", "tester")
 			return free(e)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": ready, "ask": ask},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": ready, "ask": askServer},
 	})
 }
 

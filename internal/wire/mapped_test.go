@@ -123,6 +123,10 @@ func TestMappingsFillTheColumns(t *testing.T) {
 			Mapping{Rows: "items", Fields: []MappedField{{Target: "a", From: "body:user.age"}, {Target: "b", From: "body:user.x", Default: int64(8)}, {Target: "c", From: "price"}}}, score,
 			`{"user":{"age":30},"items":[{"price":1},{"price":2}]}`, nil, single(30, 8, 1, 30, 8, 2),
 		},
+		"rows at a position, and a field beside them": {
+			Mapping{Rows: "batches[1].rows", Fields: []MappedField{{Target: "a", From: "body:batches[1].id"}, {Target: "b", From: "body:batches[0].id"}}}, score,
+			`{"batches":[{"id":7,"rows":[1]},{"rows":[{"c":1},{"c":2}],"id":8},{}]}`, nil, single(8, 7, 1, 8, 7, 2),
+		},
 		"a body that is the rows": {Mapping{Rows: "."}, score, `[{"a":1,"b":2,"c":3}]`, nil, single(1, 2, 3)},
 		"rows that are bare values": {
 			Mapping{Rows: "x", Fields: []MappedField{{Target: "a", From: "."}, {Target: "b", Const: int64(0)}, {Target: "c", Const: int64(0)}}}, score,
