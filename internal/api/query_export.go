@@ -78,6 +78,9 @@ type begun struct {
 
 // Write writes.
 func (w *begun) Write(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
 	if !w.any {
 		w.any = true
 		w.begin()

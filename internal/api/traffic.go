@@ -181,7 +181,7 @@ func (c *control) loadTraffic(ctx context.Context, changes int, services ...stri
 	}
 	for i := range all {
 		s := &all[i]
-		s.Variants, s.Changes = orEmpty(s.Variants), orEmpty(s.Changes)
+		s.Variants, s.Changes, s.Layers = orEmpty(s.Variants), orEmpty(s.Changes), orEmpty(s.Layers)
 		s.Weights = orNothing(s.Weights)
 		s.Shares = make(map[string]float64, len(s.Weights))
 		for name := range s.Weights {
