@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -207,16 +208,16 @@ func TestAnOverrideEndsOnTime(t *testing.T) {
 	})
 }
 
-// A State that refuses to be changed, while it is told to.
+// stubborn is a State that refuses to be changed, while it is told to.
 type stubborn struct {
 	store.State
-	refuse bool
-	tried  int
+	refuse atomic.Bool
+	tried  atomic.Int32
 }
 
 func (s *stubborn) Update(ctx context.Context, write func(store.Tx) error) error {
-	s.tried++
-	if s.refuse {
+	s.tried.Add(1)
+	if s.refuse.Load() {
 		return fault.Unavailablef("the disk is full")
 	}
 	return s.State.Update(ctx, write)
@@ -233,14 +234,15 @@ func TestAnEndThatTheDiskRefusesIsTriedAgain(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- s.Run(ctx, slog.New(slog.DiscardHandler)) }()
-		state.refuse, state.tried = true, 0
+		state.refuse.Store(true)
+		state.tried.Store(0)
 		time.Sleep(31 * time.Minute)
 		synctest.Wait()
-		if state.tried < 2 {
-			t.Errorf("tried %d times", state.tried)
+		if tried := state.tried.Load(); tried < 2 {
+			t.Errorf("tried %d times", tried)
 		}
 		a.want(t, "while the disk is full")
-		state.refuse = false
+		state.refuse.Store(false)
 		time.Sleep(expiryRetry)
 		synctest.Wait()
 		a.want(t, "when there is room again", "reviews stable=80 canary=20 1/3")
