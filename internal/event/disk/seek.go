@@ -3,6 +3,7 @@ package disk
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -14,8 +15,10 @@ import (
 // whoever reads on from it comes by all records appended at t or later. Those of one commit share a time.
 func (l *Log) Seek(ctx context.Context, t time.Time) (event.Offset, error) {
 	stamp := t.UnixNano()
-	if t.Before(time.Unix(0, 0)) {
-		stamp = 0 // UnixNano has no meaning for far times; no record is that old
+	if first, last := time.Unix(0, 0), time.Unix(0, math.MaxInt64); t.Before(first) {
+		stamp = 0 // UnixNano has no meaning for far times, which no record has
+	} else if t.After(last) {
+		stamp = math.MaxInt64
 	}
 	p, next, err := l.openTime(stamp)
 	if err != nil || p == nil {
