@@ -255,9 +255,6 @@ func TestRedactionAgreesWithAWalkOfTheTree(t *testing.T) {
 }
 
 func FuzzRedact(f *testing.F) {
-	f.Add("user.email items[].price", []byte(`{"user":{"email":"x"},"items":[{"price":1}]}`))
-	f.Add(`a[2] ["\u0061"]`, []byte(`{"\u0061":[1,2,{"a":"\"}"}],"a":NaN}`))
-	f.Add("[][]", []byte(`[[1],{"b":[2]}]`))
 	f.Fuzz(func(t *testing.T, paths string, text []byte) {
 		checkRedaction(t, strings.Fields(paths), text)
 	})
