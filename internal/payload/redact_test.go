@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"reflect"
 	"strings"
@@ -151,7 +150,7 @@ func parseNode(text []byte) (node, error) {
 		return n, err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return n, fmt.Errorf("more text: %v", err)
+		return n, errors.New("more text behind the value")
 	}
 	return n, nil
 }

@@ -208,8 +208,8 @@ func TestFilesStayWithinTheirSize(t *testing.T) {
 		defer os.RemoveAll(dir)
 		c := &clock{at("2026-11-21T00:00:00Z")}
 		s := NewStore(DirDisk(dir), c.time)
-		l := Limits{Keep: 1000 * time.Hour, MaxSize: rapid.Int64Range(20_000, 100_000).Draw(t, "size")}
-		for range rapid.IntRange(1, 150).Draw(t, "lines") {
+		l := Limits{Keep: 1000 * time.Hour, MaxSize: rapid.Int64Range(20_000, 50_000).Draw(t, "size")}
+		for range rapid.IntRange(1, 60).Draw(t, "lines") {
 			switch rapid.IntRange(0, 20).Draw(t, "event") {
 			case 0:
 				c.now = c.now.Add(time.Duration(rapid.IntRange(-30, 30).Draw(t, "hours")) * time.Hour)
