@@ -6,8 +6,6 @@ import (
 	"os"
 	"runtime"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // side is one side of a duel.
@@ -58,15 +56,6 @@ func (s side) turn(number int) (seconds float64, err error) {
 		err = s.after()
 	}
 	return seconds, err
-}
-
-// threadTime is how long this thread has run on a processor, as far as the system tells.
-func threadTime() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
-		return 0
-	}
-	return time.Duration(t.Nano())
 }
 
 // allocations returns how many a call makes: of some tries the fewest, as the runtime itself may make one meanwhile.
@@ -120,7 +109,7 @@ func row(what string, ours, theirs float64, rival, target string) {
 // duration writes seconds with three digits.
 func duration(seconds float64) string {
 	unit := "s"
-	for _, smaller := range []string{"ms", "µs"} {
+	for _, smaller := range []string{"ms", "µs", "ns"} {
 		if seconds < 1 {
 			seconds, unit = seconds*1000, smaller
 		}

@@ -84,7 +84,7 @@ func TestDurationsHaveThreeDigits(t *testing.T) {
 	for _, s := range []float64{1.2345, 0.0612, 0.006, 9.87e-6, 0.000175, 12.3, 4.5e-8} {
 		got = append(got, duration(s))
 	}
-	if want := "1.23 s, 61.2 ms, 6.00 ms, 9.87 µs, 175 µs, 12.3 s, 0.0450 µs"; strings.Join(got, ", ") != want {
+	if want := "1.23 s, 61.2 ms, 6.00 ms, 9.87 µs, 175 µs, 12.3 s, 45.0 ns"; strings.Join(got, ", ") != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

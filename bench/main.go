@@ -29,7 +29,7 @@ func run(ctx context.Context, names []string) error {
 	benchmarks := []struct {
 		name string
 		run  func(context.Context) error
-	}{{"start", start}, {"trees", forests}}
+	}{{"start", start}, {"trees", forests}, {"log", history}}
 	for _, b := range benchmarks {
 		if len(names) > 0 && !slices.Contains(names, b.name) {
 			continue

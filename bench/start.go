@@ -153,7 +153,8 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-func each(runs []started, of func(started) float64) []float64 {
+// each returns a figure of each run.
+func each[R any](runs []R, of func(R) float64) []float64 {
 	values := make([]float64, len(runs))
 	for i, s := range runs {
 		values[i] = of(s)
