@@ -49,20 +49,25 @@ func newAnswering(p parts) (*answering, error) {
 		a.write = func(ctx context.Context) (flush, end func() error) { return recording(ctx, o.Recorder, ticks) }
 	}
 	g := gateway.New(o)
-	variants := make([]gateway.VariantOptions, len(variantNames))
-	for i, name := range variantNames {
-		variants[i].Name = name
-	}
-	service := gateway.NewService(gateway.ServiceOptions{Name: "reviews", Variants: variants, Policy: p.policy, Labels: []string{"bad", "good"}})
-	model := constant{&tensor.Response{Outputs: []tensor.Tensor{tensor.New("prediction", []int{1}, []float32{0.8125})}}}
-	for i, v := range service.Variants() {
-		v.Swap(&gateway.Live{Model: model, Name: "m", Number: i + 1, Semver: "1.0.0", Digest: digest(i), Runtime: "constant"})
-	}
-	g.SetServices([]*gateway.Service{service})
+	g.SetServices([]*gateway.Service{newService(p.policy)})
 	a.handler = g
 	var err error
 	a.request, err = http.NewRequest(http.MethodPost, "http://localhost/v2/models/reviews/infer", &a.body) //nolint:noctx // it is never sent
 	return a, err
+}
+
+// newService makes the service with the three variants, which a model of no cost answers for.
+func newService(p *traffic.Policy) *gateway.Service {
+	variants := make([]gateway.VariantOptions, len(variantNames))
+	for i, name := range variantNames {
+		variants[i].Name = name
+	}
+	service := gateway.NewService(gateway.ServiceOptions{Name: "reviews", Variants: variants, Policy: p, Labels: []string{"bad", "good"}})
+	model := constant{&tensor.Response{Outputs: []tensor.Tensor{tensor.New("prediction", []int{1}, []float32{0.8125})}}}
+	for i, v := range service.Variants() {
+		v.Swap(&gateway.Live{Model: model, Name: "m", Number: i + 1, Semver: "1.0.0", Digest: digest(i), Runtime: "constant"})
+	}
+	return service
 }
 
 // digest is a version's, as the registry names it.

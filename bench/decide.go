@@ -118,28 +118,33 @@ func answerAll(ctx context.Context, all []*answering) ([][]effort, error) {
 // written returns the bytes of the log for each of the answers that were given, once it has seen that it holds them all.
 func written(ctx context.Context, log event.Log, answers int) (float64, error) {
 	decisions, tallied := 0, 0
-	for at := event.Offset(0); ; {
-		next, err := log.Read(ctx, at, 8192, func(_ event.Offset, r event.Record) error {
-			if r.Decision != nil {
-				decisions++
-			}
-			if r.Tally != nil {
-				tallied += int(r.Tally.Requests)
-			}
-			return nil
-		})
-		if err != nil {
-			return 0, err
+	err := readAll(ctx, log, func(_ event.Offset, r event.Record) error {
+		if r.Decision != nil {
+			decisions++
 		}
-		if next == at {
-			break
+		if r.Tally != nil {
+			tallied += int(r.Tally.Requests)
 		}
-		at = next
+		return nil
+	})
+	if err != nil {
+		return 0, err
 	}
 	if decisions != answers || tallied != answers {
 		return 0, fmt.Errorf("of %d answers, %d decisions are in the log and %d are tallied", answers, decisions, tallied)
 	}
 	return float64(log.End()) / float64(answers), nil
+}
+
+// readAll reads a log from its beginning to its end.
+func readAll(ctx context.Context, log event.Log, use func(event.Offset, event.Record) error) error {
+	for at := event.Offset(0); ; {
+		next, err := log.Read(ctx, at, 8192, use)
+		if err != nil || next == at {
+			return err
+		}
+		at = next
+	}
 }
 
 // idTime measures making an id.
