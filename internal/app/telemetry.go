@@ -28,6 +28,7 @@ const (
 const (
 	keepLog    = 400 * 24 * time.Hour
 	pruneEvery = time.Minute
+	catchUp    = 5 * time.Second
 )
 
 // telemetry is what a server writes down: the log, and what is made of it.
@@ -127,6 +128,12 @@ func (t *telemetry) Run(ctx context.Context) error {
 	for {
 		select {
 		case err := <-followed:
+			// What was written last is read before the server ends, so that who asks then is told of it.
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), catchUp)
+			defer cancel()
+			if late := t.follower.CatchUp(last); late != nil {
+				t.logger.Warn("the end of the log is read at the next start", "error", late)
+			}
 			return err
 		case <-ticker.C:
 			if err := t.sink.Prune(ctx, t.now(), telemetrysqlite.Retention{}); err != nil && ctx.Err() == nil {
