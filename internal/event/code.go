@@ -35,7 +35,7 @@ func appendString(dst []byte, s string) []byte {
 	case len(s) >= 8 && len(s)%2 == 0 && isLowerHex(s):
 		return appendPacked(binary.AppendUvarint(dst, uint64(len(s)/2)<<2|formHex), s)
 	}
-	return append(binary.AppendUvarint(dst, uint64(len(s))<<2|formText), s...)
+	return append(binary.AppendUvarint(dst, uint64(len(s))<<2), s...) // formText, which is 0
 }
 
 func isLowerHex(s string) bool {

@@ -98,7 +98,7 @@ func checkSurvived(t *testing.T, m *memory, acknowledged []string, errs []error,
 		if strings.Contains(err.Error(), "/secret") {
 			t.Errorf("%s: the error tells a path of the machine: %v", call, err)
 		}
-		if failure == syscall.ENOSPC && strings.Contains(err.Error(), "append") && (!errors.Is(err, event.ErrFull) || fault.KindOf(err) != fault.Unavailable) {
+		if errors.Is(failure, syscall.ENOSPC) && strings.Contains(err.Error(), "append") && (!errors.Is(err, event.ErrFull) || fault.KindOf(err) != fault.Unavailable) {
 			t.Errorf("%s: %v", call, err)
 		}
 	}
