@@ -158,6 +158,9 @@ func TestFailedRequestsAreCapturedToo(t *testing.T) {
 		if r.Status != want[i].status || r.Request != want[i].request || truncated != want[i].truncated || r.RequestBytes != want[i].requestLength {
 			t.Errorf("%+v\nwant %+v", r, want[i])
 		}
+		if failed := d.Status >= 400; failed != math.IsNaN(d.Score) {
+			t.Errorf("status %d with the score %v", d.Status, d.Score)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -48,7 +49,7 @@ func (r random) Uint64() uint64 { return r() }
 // it. Where the one that is to answer has no version ready, another does, by the weights of those that have.
 func (g *Gateway) decide(d *decision, w http.ResponseWriter, r *http.Request, pinned string) error {
 	s := d.service
-	d.at = g.options.Now()
+	d.at, d.score = g.options.Now(), math.NaN() // until there is one
 	var err error
 	if d.id, err = g.ids.Next(d.at); err != nil {
 		return err
