@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/serin-ml/serin/internal/api"
 	"github.com/serin-ml/serin/internal/app"
@@ -47,6 +49,7 @@ func showDecision(say *speaker, w io.Writer, d api.DecisionDetails) {
 	if m := d.Minute; m != nil {
 		line(w, "minute", fmt.Sprintf("%d requests to its variant, %d client errors, %d server errors, %d timeouts", m.Requests, m.ClientErrors, m.ServerErrors, m.Timeouts))
 	}
+	showCaptured(w, d)
 	fmt.Fprintln(w)
 	if len(d.Outcomes) == 0 {
 		fmt.Fprintln(w, "nothing has come back for it")
@@ -93,6 +96,38 @@ func showRecord(w io.Writer, r *api.Decision) {
 	line(w, "request", oneLine(r.RequestID))
 	line(w, "slots", string(r.Slots))
 	line(w, "payload", r.Payload)
+}
+
+// showCaptured shows the bodies, and what was done to them.
+func showCaptured(w io.Writer, d api.DecisionDetails) {
+	c := d.Captured
+	if c == nil {
+		if d.Decision != nil && d.Decision.Payload != "" {
+			fmt.Fprintln(w, "\nthe bodies that were captured are not kept any more")
+		}
+		return
+	}
+	for _, body := range []struct {
+		name, text string
+		size       int
+	}{{"request", c.Request, c.RequestBytes}, {"response", c.Response, c.ResponseBytes}} {
+		var notes []string
+		for _, done := range []struct {
+			what string
+			to   []string
+		}{{"the beginning", c.Truncated}, {"redacted", c.Redacted}, {"in base64", c.Base64}} {
+			if slices.Contains(done.to, body.name) {
+				notes = append(notes, done.what)
+			}
+		}
+		if why := c.Withheld[body.name]; why != "" {
+			notes = append(notes, "withheld: "+why)
+		}
+		fmt.Fprintf(w, "\n%s: %s\n", body.name, strings.Join(append([]string{fmt.Sprintf("%d bytes", body.size)}, notes...), ", "))
+		if body.text != "" {
+			fmt.Fprintln(w, "  "+oneLine(body.text))
+		}
+	}
 }
 
 func orUnknown(name string) string {

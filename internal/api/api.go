@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/payload"
 	"github.com/serin-ml/serin/internal/registry"
 )
 
@@ -35,6 +36,9 @@ type Options struct {
 	Export    Exporter
 	Measure   Summariser
 	Token     func(text string) (Token, error) // reads and verifies a decision's token; nil: there are no keys here
+
+	// Payload returns what was captured of a decision, by the reference that it holds; nil: nothing is read. NotFound: it is not kept any more.
+	Payload func(service, decision, ref string) (payload.Record, error)
 }
 
 // control holds the handlers' common needs.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/payload"
 )
 
 // Decision is an answer that was given: what was to answer, what did, and why. Decisions are detail, of which some may be left out;
@@ -84,11 +85,12 @@ type TokenDetails struct {
 // DecisionDetails is all that is known of one decision. What is absent is not known: details are dropped under load, and in the end
 // by retention.
 type DecisionDetails struct {
-	ID       string        `json:"id"`
-	Decision *Decision     `json:"decision,omitempty"`
-	Outcomes []Outcome     `json:"outcomes"`
-	Token    *TokenDetails `json:"token,omitempty" doc:"what the token says, if one was given"`
-	Minute   *MinuteCounts `json:"minute,omitempty" doc:"exact counts of its service, epoch, variant and version in its minute"`
+	ID       string          `json:"id"`
+	Decision *Decision       `json:"decision,omitempty"`
+	Outcomes []Outcome       `json:"outcomes"`
+	Token    *TokenDetails   `json:"token,omitempty" doc:"what the token says, if one was given"`
+	Minute   *MinuteCounts   `json:"minute,omitempty" doc:"exact counts of its service, epoch, variant and version in its minute"`
+	Captured *payload.Record `json:"captured,omitempty" doc:"the bodies of request and answer, if they were captured and are still kept"`
 }
 
 // MinuteCounts are exact counts of one variant in one minute.
@@ -206,13 +208,27 @@ func (c *control) decision(ctx context.Context, text string) (d DecisionDetails,
 	if len(list) > 0 {
 		decision := decisionOf(list[0])
 		d.Decision = &decision
-		d.Minute, err = c.minute(ctx, d.Decision)
+		if d.Captured, err = c.captured(d.Decision); err == nil {
+			d.Minute, err = c.minute(ctx, d.Decision)
+		}
 	}
 	if err == nil && d.Decision == nil && len(d.Outcomes) == 0 && d.Token == nil {
 		err = fault.NotFoundf("nothing is known of a decision %s", id).
 			WithHint("it may not have been read from the log yet, not have been sampled, or be older than what is kept")
 	}
 	return d, err
+}
+
+// captured returns the bodies that a decision refers to; nil if there are none, or none any more.
+func (c *control) captured(d *Decision) (*payload.Record, error) {
+	if c.Payload == nil || d.Payload == "" {
+		return nil, nil
+	}
+	r, err := c.Payload(d.Service, d.ID, d.Payload)
+	if fault.KindOf(err) == fault.NotFound {
+		return nil, nil
+	}
+	return &r, err
 }
 
 // token reads a token, and finds the names behind its hashes.

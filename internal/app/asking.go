@@ -12,9 +12,10 @@ import (
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/fault"
 	telemetrysqlite "github.com/serin-ml/serin/internal/measure/sqlite"
+	"github.com/serin-ml/serin/internal/payload"
 )
 
-// askTelemetry lets a control plane read what was measured in a data directory, and the tokens that were signed there.
+// askTelemetry lets a control plane read what was measured and captured in a data directory, and the tokens that were signed there.
 func askTelemetry(o *api.Options, dir string) {
 	asked := telemetryFile(filepath.Join(dir, telemetryName))
 	o.Telemetry, o.Export, o.Measure = asked, asked, asked
@@ -26,6 +27,9 @@ func askTelemetry(o *api.Options, dir string) {
 		o.Views = append(o.Views, view)
 	}
 	o.Token = func(text string) (api.Token, error) { return readToken(filepath.Join(dir, keysName), text) }
+	o.Payload = func(service, decision, ref string) (payload.Record, error) {
+		return payload.Read(dir, service, decision, ref)
+	}
 }
 
 // telemetryFile is the path of telemetry.db. It is opened for each question anew, so that one that is made, or that a server opens or
