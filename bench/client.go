@@ -22,7 +22,8 @@ import (
 
 const (
 	writers   = 64
-	perWriter = 500 // requests of each in a turn
+	perWriter = 500                    // requests of each in a turn
+	apart     = 100 * time.Millisecond // what lies between the decisions that one of them brings outcomes of
 
 	clientCommand = "client" // the argument that makes this program the clients of another
 )
@@ -135,24 +136,24 @@ func newWriter(ctx context.Context, addr string, tokens []event.Token) (*writer,
 	return w, nil
 }
 
-// tokens are those of a writer's turn: one a millisecond from base on. Server and clients make the same.
+// tokens are those of a writer's turn, from base on. Server and clients make the same.
 func tokens(base time.Time, writer int) []event.Token {
 	random := rand.New(rand.NewPCG(uint64(base.UnixMilli()), uint64(writer)))
 	all := make([]event.Token, perWriter)
 	for i := range all {
-		at := base.Add(time.Duration(i) * time.Millisecond)
+		at := base.Add(time.Duration(i) * apart)
 		all[i] = event.Token{
-			Decision: idAt(at, random), At: at, Service: event.Hash("reviews"), Epoch: 1, Variant: event.Hash(variantNames[i%3]),
+			Decision: idAt(at, random.Uint64(), random.Uint64()), At: at, Service: event.Hash("reviews"), Epoch: 1, Variant: event.Hash(variantNames[i%3]),
 			PolicyVersion: 1, Propensity: float32(shares[i%3]) / 100,
 		}
 	}
 	return all
 }
 
-// idAt makes an id of a time: a UUIDv7.
-func idAt(at time.Time, random *rand.Rand) (id event.ID) {
-	binary.BigEndian.PutUint64(id[:], uint64(at.UnixMilli())<<16|0x7000|random.Uint64()&0xfff)
-	binary.BigEndian.PutUint64(id[8:], 1<<63|random.Uint64()>>2)
+// idAt makes the id of a decision: a UUIDv7, with 74 bits of random.
+func idAt(at time.Time, high, low uint64) (id event.ID) {
+	binary.BigEndian.PutUint64(id[:], uint64(at.UnixMilli())<<16|0x7000|high&0xfff)
+	binary.BigEndian.PutUint64(id[8:], 1<<63|low>>2)
 	return id
 }
 

@@ -28,17 +28,15 @@ func newGroupFile(path string) (*groupFile, error) {
 
 func (g *groupFile) close() error { return g.file.Close() }
 
-// outcomeBytes stand for an outcome: as many as one takes in the log.
-var outcomeBytes = bytes.Repeat([]byte("o"), 150)
-
-// turn has every writer bring its records, each when the one before is durable.
-func (g *groupFile) turn() (effort, error) {
+// turn has every writer bring its records of that size, each when the one before is durable.
+func (g *groupFile) turn(size int) (effort, error) {
+	record := bytes.Repeat([]byte("o"), size)
 	e, err := spend(func() error {
 		var bringing, committing errgroup.Group
 		stop := make(chan struct{})
 		committing.Go(func() error { g.commit(stop); return nil })
 		for range writers {
-			bringing.Go(g.bring)
+			bringing.Go(func() error { return g.bring(record) })
 		}
 		err := bringing.Wait()
 		close(stop)
@@ -47,10 +45,10 @@ func (g *groupFile) turn() (effort, error) {
 	return e.per(feedbackTurn), err
 }
 
-func (g *groupFile) bring() error {
+func (g *groupFile) bring(record []byte) error {
 	done := make(chan error, 1)
 	for range perWriter {
-		g.queue <- pending{outcomeBytes, done}
+		g.queue <- pending{record, done}
 		if err := <-done; err != nil {
 			return err
 		}

@@ -9,7 +9,7 @@ import (
 // history measures what it costs to decide, to write down, to hear back and to ask: a request's way into the log and out of it.
 func history(ctx context.Context) error {
 	fmt.Print("\n## The log\n\n")
-	for _, part := range []func(context.Context) error{feedbacks} {
+	for _, part := range []func(context.Context) error{picks, records, feedbacks, rollups, asking} {
 		if err := part(ctx); err != nil {
 			return err
 		}
