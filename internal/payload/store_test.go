@@ -83,6 +83,25 @@ func names(t testing.TB, dir string) (all []string) {
 	return all
 }
 
+// lines returns the decisions of those lines that are payloads, as somebody reads them who has no references, and how many are none.
+func lines(t testing.TB, dir string) (decisions []string, broken int) {
+	t.Helper()
+	for _, name := range names(t, dir) {
+		text, err := os.ReadFile(filepath.Join(dir, folderName, "s", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for l := range strings.Lines(string(text)) {
+			if r, err := parseLine([]byte(l)); err == nil {
+				decisions = append(decisions, r.Decision)
+			} else {
+				broken++
+			}
+		}
+	}
+	return decisions, broken
+}
+
 func TestWhatIsWrittenIsReadByItsReference(t *testing.T) {
 	dir := t.TempDir()
 	c := &clock{at("2026-11-21T23:59:59Z")}
@@ -282,6 +301,9 @@ func TestAFullDiskCostsWhatDoesNotFit(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	if decisions, broken := lines(t, dir); len(decisions) != 20 || broken != 1 {
+		t.Errorf("%d payloads and %d broken lines are in the files, want 20 and 1", len(decisions), broken)
+	}
 }
 
 func TestACrashInTheMiddleOfALineCostsThatLine(t *testing.T) {
@@ -325,6 +347,9 @@ func TestACrashInTheMiddleOfALineCostsThatLine(t *testing.T) {
 			}
 			if got := names(t, dir); len(got) != 1 {
 				t.Errorf("files %v", got)
+			}
+			if decisions, _ := lines(t, dir); !slices.Contains(decisions, "before") || !slices.Contains(decisions, "after") {
+				t.Errorf("the file has %v", decisions)
 			}
 		})
 	}
