@@ -49,8 +49,14 @@ func (r random) Uint64() uint64 { return r() }
 // it. Where the one that is to answer has no version ready, another does, by the weights of those that have.
 func (g *Gateway) decide(d *decision, w http.ResponseWriter, r *http.Request, pinned string) error {
 	s := d.service
-	d.at, d.score = g.options.Now(), math.NaN() // until there is one
+	var named *Variant
 	var err error
+	if pinned != "" {
+		if named, d.live, err = s.pinned(pinned); err != nil {
+			return err // nobody is assigned: no variant is to blame
+		}
+	}
+	d.at, d.score = g.options.Now(), math.NaN() // until there is one
 	if d.id, err = g.ids.Next(d.at); err != nil {
 		return err
 	}
@@ -61,7 +67,9 @@ func (g *Gateway) decide(d *decision, w http.ResponseWriter, r *http.Request, pi
 		d.choice = d.policy.Pick(traffic.FromRequest(r), random(g.options.Random))
 		d.unitLen = len(d.policy.AppendUnit(d.unit[:0], d.choice.Unit))
 		d.bucket = traffic.Bucket(d.unit[:d.unitLen])
-		d.policy.SetCookies(w.Header(), d.choice, r.TLS != nil)
+		if named == nil {
+			d.policy.SetCookies(w.Header(), d.choice, r.TLS != nil)
+		}
 	} else {
 		d.bucket = traffic.Bucket(d.id[:]) // nobody: a unit for this request alone
 	}
@@ -77,14 +85,13 @@ func (g *Gateway) decide(d *decision, w http.ResponseWriter, r *http.Request, pi
 	}
 	d.assigned = s.variants[d.choice.Variant]
 	d.propensity = d.choice.Propensity
-	if pinned != "" {
-		if err := d.pin(pinned); err != nil {
-			return err
-		}
-	}
-	d.answered, d.live = d.assigned, d.assigned.Live()
-	if d.live == nil {
+	if named != nil {
+		d.assigned, d.reason, d.propensity = named, event.Match, 1
+	} else if d.live = d.assigned.Live(); d.live == nil {
 		d.failOver()
+	}
+	if d.answered == nil {
+		d.answered = d.assigned
 	}
 	g.sign(d, w)
 	if d.live == nil {
@@ -93,18 +100,18 @@ func (g *Gateway) decide(d *decision, w http.ResponseWriter, r *http.Request, pi
 	return nil
 }
 
-// pin gives the request to the variant with the version that its path names. It is an error where none has it.
-func (d *decision) pin(pinned string) error {
-	for _, v := range d.service.variants {
-		if live := v.Live(); live != nil && strconv.Itoa(live.Number) == pinned {
-			d.assigned, d.reason, d.propensity = v, event.Match, 1
-			return nil
+// pinned returns the variant that has the version a path names. It is an error where others are ready and none has it; that none is
+// ready is told as ever.
+func (s *Service) pinned(version string) (*Variant, *Live, error) {
+	for _, v := range s.variants {
+		if live := v.Live(); live != nil && strconv.Itoa(live.Number) == version {
+			return v, live, nil
 		}
 	}
-	if live := d.service.Live(); live != nil {
-		return notThisVersion(pinned, live)
+	if live := s.Live(); live != nil {
+		return nil, nil, notThisVersion(version, live)
 	}
-	return nil // that none is ready is told as ever
+	return nil, nil, nil
 }
 
 // failOver finds another variant for a request whose own has no version ready.
@@ -124,7 +131,9 @@ func (d *decision) failOver() {
 	}
 	d.answered = d.service.variants[second.Variant]
 	d.live = d.answered.Live()
-	d.reason = event.Failover
+	if d.reason == event.Weights { // a match, and what was set by hand, stay out of comparisons whoever answers
+		d.reason = event.Failover
+	}
 }
 
 // sign puts the token on the answer.

@@ -386,3 +386,31 @@ func BenchmarkDecide(b *testing.B) {
 		}
 	}
 }
+
+func TestAVersionThatNobodyServesIsAnAnswerToo(t *testing.T) {
+	s := newSplit(t, traffic.Spec{Weights: weights(t, "stable", "1", "canary", "1")}, 0)
+	r := httptest.NewRequest(http.MethodPost, "/v2/models/sums/versions/9/infer", strings.NewReader(oneRow))
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "version 1 is") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	s.write(t)
+	if n := len(s.log.decisions()) + len(s.log.tallied()); n != 0 {
+		t.Errorf("%d decisions and tallies of a request that no variant was asked", n)
+	}
+}
+
+func TestFailoverHidesNoOtherReason(t *testing.T) {
+	s := newSplit(t, traffic.Spec{
+		Weights: weights(t, "stable", "1", "canary", "1"),
+		Sticky:  &traffic.Sticky{Cookie: "variant", Mode: traffic.ModePlain, MaxAge: time.Hour, Record: traffic.RecordHashed},
+	}, 0)
+	s.service.variants[1].state.Store(&state{err: errors.New("it does not load")})
+	s.ask(t, "", oneRow, func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "variant", Value: "canary"}) })
+	s.write(t)
+	d := s.log.decisions()[0]
+	if d.Assigned != "canary" || d.Answered != "stable" || d.Reason != event.ByHand {
+		t.Errorf("a unit that set its cookie by hand is in the comparison: %+v", d)
+	}
+}
