@@ -1,6 +1,8 @@
 // Command run is the two-minute tour: it imports the example model, serves it with bin/serin, asks it over two protocols, prints the
 // answers beside the ones that XGBoost gave when the model was trained, and keeps serving until Ctrl-C. `make run` starts it from the
 // project's root.
+//
+// With the argument ab it is an A/B test instead: two versions, a simulated public, and what Serin measured. `make ab` starts that.
 package main
 
 import (
@@ -33,7 +35,11 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
-	if err := run(ctx); err != nil {
+	what := run
+	if len(os.Args) > 1 && os.Args[1] == "ab" {
+		what = ab
+	}
+	if err := what(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "run:", err)
 		os.Exit(1)
 	}
@@ -45,27 +51,37 @@ func run(ctx context.Context) error {
 	if err := imported.Run(); err != nil {
 		return fmt.Errorf("import of the example model: %w", err)
 	}
-	server := exec.Command(serin, "serve", "--json") //nolint:noctx // it stops by the signal below, not by being killed
-	server.Stderr = os.Stderr
-	// In a group of its own, so that Ctrl-C reaches it once, through this process: a second signal would end it at once.
-	server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out, err := server.StdoutPipe()
+	server, says, err := serve(ctx, nil, "--json")
 	if err != nil {
 		return err
 	}
-	if err := server.Start(); err != nil {
-		return err
-	}
-	defer context.AfterFunc(ctx, func() { _ = server.Process.Signal(syscall.SIGTERM) })()
-	if err := ask(ctx, bufio.NewReader(out)); err != nil && ctx.Err() == nil {
+	if err := ask(ctx, says); err != nil && ctx.Err() == nil {
 		return errors.Join(err, server.Process.Signal(syscall.SIGTERM), server.Wait())
 	}
 	return server.Wait()
 }
 
+// serve starts a server, which is asked to stop when ctx ends, and returns it and what it says of itself.
+func serve(ctx context.Context, env []string, args ...string) (*exec.Cmd, *bufio.Reader, error) {
+	server := exec.Command(serin, append([]string{"serve"}, args...)...) //nolint:noctx // it stops by the signal below, not by being killed
+	server.Stderr = os.Stderr
+	server.Env = env
+	// In a group of its own, so that Ctrl-C reaches it once, through this process: a second signal would end it at once.
+	server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := server.StdoutPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := server.Start(); err != nil {
+		return nil, nil, err
+	}
+	context.AfterFunc(ctx, func() { _ = server.Process.Signal(syscall.SIGTERM) })
+	return server, bufio.NewReader(out), nil
+}
+
 // ask waits until the server says that it is ready, and compares its answers with XGBoost's.
 func ask(ctx context.Context, serverSays *bufio.Reader) error {
-	base, err := ready(serverSays)
+	base, _, err := ready(serverSays)
 	if err != nil {
 		return err
 	}
@@ -99,15 +115,16 @@ func ask(ctx context.Context, serverSays *bufio.Reader) error {
 	return nil
 }
 
-// ready reads the server's lines until one says that every service is ready, and returns the address it serves at.
-func ready(r *bufio.Reader) (base string, err error) {
+// ready reads the server's lines until one says that every service is ready, and returns the addresses of its data and
+// control planes.
+func ready(r *bufio.Reader) (base, control string, err error) {
 	for {
 		line, err := r.ReadBytes('\n')
 		if err != nil {
-			return "", errors.New("the server stopped before it was ready")
+			return "", "", errors.New("the server stopped before it was ready")
 		}
 		var event struct {
-			Event, HTTP string
+			Event, HTTP, Control string
 		}
 		if json.Unmarshal(line, &event) != nil {
 			continue
@@ -116,14 +133,14 @@ func ready(r *bufio.Reader) (base string, err error) {
 		case "listening":
 			host, port, err := net.SplitHostPort(event.HTTP)
 			if err != nil {
-				return "", err
+				return "", "", err
 			}
 			if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 				host = "localhost"
 			}
-			base = "http://" + net.JoinHostPort(host, port)
+			base, control = "http://"+net.JoinHostPort(host, port), "http://"+event.Control
 		case "ready":
-			return base, nil
+			return base, control, nil
 		}
 	}
 }
