@@ -3,7 +3,7 @@
 # (SERIN_KILLS, default 500).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/venv.sh xgboost xgboost17
+scripts/venv.sh xgboost xgboost17 lightgbm mlflow
 SERIN_KILLS=${SERIN_KILLS:-500} go test -count=1 -timeout 4h -run 'Kill|Crash|Fault' ./...
 for package in $(go list ./internal/...); do
   for target in $(go test -list '^Fuzz' "$package" | grep '^Fuzz' || true); do
