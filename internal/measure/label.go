@@ -111,18 +111,5 @@ const (
 
 // ConfusionOf returns the cell for a truth and a prediction, both normalised.
 func ConfusionOf(truth, predicted string) Confusion {
-	t, binary := Positive(truth)
-	p, both := Positive(predicted)
-	switch {
-	case !binary || !both:
-		return NotBinary
-	case t && p:
-		return TruePositive
-	case p:
-		return FalsePositive
-	case t:
-		return FalseNegative
-	default:
-		return TrueNegative
-	}
+	return Classes(nil).Confusion(truth, predicted)
 }

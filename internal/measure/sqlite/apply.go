@@ -126,7 +126,7 @@ func (s *Sink) addDecision(ctx context.Context, b *batch, at event.Offset, d *ev
 }
 
 func (s *Sink) write(ctx context.Context, b *batch) error {
-	for _, step := range []func(context.Context, *batch) error{s.writeSlots, s.writeOutcomes, s.writeMinutes, s.writeTotals, s.writeUnits} {
+	for _, step := range []func(context.Context, *batch) error{s.writeSlots, s.writeOutcomes, s.writeMinutes, s.writeTotals, s.writeRunning, s.writeUnits} {
 		if err := step(ctx, b); err != nil {
 			return err
 		}

@@ -127,6 +127,7 @@ func dump(t testing.TB, s *Sink) string {
 	}
 	fmt.Fprint(&out, "state\n", table(t, s.db.DB, "SELECT place, age, last, foreign_records FROM progress"))
 	fmt.Fprint(&out, table(t, s.db.DB, "SELECT minute, hex(body) FROM minute_sketches ORDER BY 1, 2"))
+	fmt.Fprint(&out, table(t, s.db.DB, fromTotals))
 	fmt.Fprint(&out, table(t, s.db.DB, "SELECT slot, hex(body) FROM slots ORDER BY 1"))
 	fmt.Fprint(&out, table(t, s.db.DB, "SELECT service, epoch, unit FROM units JOIN scopes ON scope = id ORDER BY 1, 2, 3"))
 	return out.String()

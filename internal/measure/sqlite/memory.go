@@ -17,8 +17,13 @@ type memory struct {
 	byID     []measure.Known // by id of the table known, which are 1, 2, ...; the first is unused
 	labels   map[measure.Variant]int
 	scopes   map[scopeKey]*scope
+	running  map[int64]*measure.Running // by row of variants
 	joiner   *measure.Joiner
 	batch    *batch // of the transaction under way: where the joiner's outcomes go
+
+	rebuilding  bool            // what is shown stays
+	totalsMoved bool            // since they were shown
+	movedSplits map[string]bool // the services whose units were counted since they were shown
 }
 
 func (s *Sink) load(ctx context.Context) error {
@@ -28,9 +33,12 @@ func (s *Sink) load(ctx context.Context) error {
 		byID:     make([]measure.Known, 1),
 		labels:   map[measure.Variant]int{},
 		scopes:   map[scopeKey]*scope{},
+		running:  map[int64]*measure.Running{},
+
+		rebuilding: s.memory.rebuilding, totalsMoved: true, movedSplits: map[string]bool{},
 	}
 	m.joiner = measure.NewJoiner(s.options.Window, func(p *measure.Pending, settled measure.Settled) { s.memory.batch.settle(p, settled) })
-	for _, read := range []func(context.Context, *memory) error{s.loadVariants, s.loadKnown, s.loadScopes, s.loadClock, s.loadWaiting} {
+	for _, read := range []func(context.Context, *memory) error{s.loadVariants, s.loadRunning, s.loadKnown, s.loadScopes, s.loadClock, s.loadWaiting} {
 		if err := read(ctx, &m); err != nil {
 			return err
 		}

@@ -195,7 +195,45 @@ var migrations = []string{`
 		unit  INTEGER NOT NULL,
 		PRIMARY KEY (scope, unit)
 	) STRICT, WITHOUT ROWID;
-` + views}
+` + views, runningTotals}
+
+// runningTotals are what retention does not take from. A file of format 1 gives what its minutes still hold; which classes a service
+// had was not asked then, so that the usual names decide.
+const runningTotals = `
+	CREATE TABLE variant_totals (
+		variant_id          INTEGER PRIMARY KEY,
+		predictions         INTEGER NOT NULL,
+		positives           INTEGER NOT NULL,
+		negatives           INTEGER NOT NULL,
+		true_positives      INTEGER NOT NULL,
+		false_positives     INTEGER NOT NULL,
+		true_negatives      INTEGER NOT NULL,
+		false_negatives     INTEGER NOT NULL,
+		labelled            INTEGER NOT NULL,
+		unverified_labelled INTEGER NOT NULL,
+		attributed_labelled INTEGER NOT NULL,
+		by_hand_labelled    INTEGER NOT NULL,
+		correct             INTEGER NOT NULL
+	) STRICT;
+
+	INSERT INTO variant_totals
+	SELECT m.variant_id, coalesce(l.n, 0), coalesce(l.positives, 0), coalesce(l.negatives, 0), m.tp, m.fp, m.tn, m.fn,
+		coalesce(o.verified, 0), coalesce(o.unverified, 0), coalesce(o.attributed, 0), coalesce(o.by_hand, 0), coalesce(o.correct, 0)
+	FROM (
+		SELECT variant_id, sum(true_positives) AS tp, sum(false_positives) AS fp, sum(true_negatives) AS tn, sum(false_negatives) AS fn
+		FROM minutes GROUP BY variant_id
+	) m LEFT JOIN (
+		SELECT variant_id, sum(n) AS n,
+			sum(iif(lower(label) IN ('1', 'true', 'positive', 'pos', 'yes'), n, 0)) AS positives,
+			sum(iif(lower(label) IN ('0', 'false', 'negative', 'neg', 'no', '-1'), n, 0)) AS negatives
+		FROM minute_labels GROUP BY variant_id
+	) l USING (variant_id) LEFT JOIN (
+		SELECT variant_id, sum(iif(class = 'verified', labelled, 0)) AS verified, sum(iif(class = 'unverified', labelled, 0)) AS unverified,
+			sum(iif(class = 'attributed', labelled, 0)) AS attributed, sum(iif(class = 'byHand', labelled, 0)) AS by_hand,
+			sum(iif(class = 'verified', correct, 0)) AS correct
+		FROM minute_outcomes WHERE NOT late GROUP BY variant_id
+	) o USING (variant_id);
+`
 
 // views are one string, so that a later migration can drop them and make them anew.
 const views = `

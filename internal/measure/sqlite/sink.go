@@ -23,6 +23,9 @@ type Options struct {
 	// Window is how long after a decision of the service an outcome counts; nil is measure.Window for all. A change of it holds for
 	// outcomes from then on; Rebuild applies it to all.
 	Window func(service string) time.Duration
+	// Classes gives the names of the classes that a version of a service predicts, by class number; nil, or a nil answer: they are not
+	// known. It decides which predictions are positive in the running totals, and a change of it holds as one of Window does.
+	Classes func(service, version string) []string
 	// MaxUnits is how many units of a service and epoch are told apart for the sample ratio; then it is settled. Default 1,000,000.
 	MaxUnits int
 }
@@ -36,6 +39,7 @@ type Sink struct {
 	sql     statements
 	memory  memory
 	applied atomic.Uint64 // the stored offset
+	shown   atomic.Pointer[shown]
 }
 
 // Open opens the file at path, or makes it. Close it after use. There must be one Sink of a file at a time: whoever holds the data
@@ -69,7 +73,11 @@ func (s *Sink) prepare(ctx context.Context) (err error) {
 	if err := s.sql.prepare(ctx, s.conn); err != nil {
 		return err
 	}
-	return s.load(ctx)
+	if err := s.load(ctx); err != nil {
+		return err
+	}
+	s.show()
+	return nil
 }
 
 // Close closes the file.
@@ -158,6 +166,7 @@ func (s *Sink) change(ctx context.Context, generation uint64, work func(context.
 	}
 	if err == nil {
 		s.applied.Store(uint64(to))
+		s.show()
 		return nil
 	}
 	_, _ = s.conn.ExecContext(ctx, "ROLLBACK") // fails if SQLite rolled back by itself
@@ -199,13 +208,20 @@ func (s *Sink) transaction(ctx context.Context, generation uint64, work func(con
 }
 
 // Rebuild empties the file and makes it anew from the log. It changes what the log no longer holds to nothing, and says in log_gaps
-// where the log began.
+// where the log began. Until it ends, Running and Ratio say what they said before.
 func (s *Sink) Rebuild(ctx context.Context, generation uint64, log event.Log) error {
 	if err := s.empty(ctx); err != nil {
 		return err
 	}
 	f := measure.NewFollower(log, s, measure.FollowerOptions{Generation: generation})
-	return f.CatchUp(ctx)
+	err := f.CatchUp(ctx)
+	if err := s.lock(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	defer s.unlock()
+	s.memory.rebuilding = false
+	s.show()
+	return err
 }
 
 func (s *Sink) empty(ctx context.Context) error {
@@ -223,11 +239,13 @@ func (s *Sink) empty(ctx context.Context) error {
 		_, _ = s.conn.ExecContext(ctx, "ROLLBACK")
 		return s.classify(err)
 	}
-	return s.classify(s.load(ctx))
+	err := s.load(ctx)
+	s.memory.rebuilding = true
+	return s.classify(err)
 }
 
 // tables hold what comes from the log.
 var tables = []string{
 	"gaps", "variants", "known", "slots", "decision_rows", "outcome_rows", "minutes", "minute_sketches", "minute_labels", "minute_outcomes",
-	"minute_confusions", "outcome_totals", "scopes", "shares", "units",
+	"minute_confusions", "outcome_totals", "scopes", "shares", "units", "variant_totals",
 }

@@ -7,7 +7,7 @@ import (
 
 // statements are the writer's, prepared once.
 type statements struct {
-	variant, known, slot, scope, share, shareUnits, scopeUnits, sketchOf, sketch, total, foreign, settle *sql.Stmt
+	variant, known, slot, scope, share, shareUnits, scopeUnits, sketchOf, sketch, total, running, foreign, settle *sql.Stmt
 
 	decisions, outcomes, minutes, labels, sums, confusions, units *bulk
 
@@ -46,6 +46,7 @@ func (s *statements) prepare(ctx context.Context, conn *sql.Conn) error {
 		{&s.sketchOf, "SELECT body FROM minute_sketches WHERE minute = ? AND variant_id = ?"},
 		{&s.sketch, "INSERT INTO minute_sketches VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET body = ?3"},
 		{&s.total, "INSERT INTO outcome_totals VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET n = n + ?3"},
+		{&s.running, "INSERT OR REPLACE INTO variant_totals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
 		{&s.foreign, "UPDATE progress SET foreign_records = foreign_records + ?"},
 		{&s.settle, `UPDATE outcome_rows SET status = ?, class = ?, decided_at = ?, variant_id = ?, correct = ?, due = NULL, record = NULL
 			WHERE place = ?`},

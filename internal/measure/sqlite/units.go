@@ -66,6 +66,7 @@ func (s *Sink) loadScopes(ctx context.Context, m *memory) error {
 		c := &scope{shares: map[shareKey]*share{}}
 		err := scan(&c.id, &key.service, &key.epoch, &c.units)
 		m.scopes[key], byID[c.id] = c, c
+		m.movedSplits[key.service] = true
 		return err
 	})
 	if err != nil {
@@ -123,6 +124,7 @@ func (s *Sink) writeUnits(ctx context.Context, b *batch) error {
 		seen[row] = true
 		c.units++
 		c.shares[u.shareKey].units++
+		s.memory.movedSplits[u.service] = true
 		added = append(added, row)
 		if changed[c] == nil {
 			changed[c] = map[shareKey]bool{}
@@ -171,6 +173,7 @@ func (s *Sink) share(ctx context.Context, u unitSeen) (*scope, error) {
 	} else {
 		row.mixed = true
 	}
+	s.memory.movedSplits[u.service] = true
 	_, err := s.sql.share.ExecContext(ctx, c.id, int64(u.policyVersion), u.variant, u.share, u.at)
 	return c, err
 }
