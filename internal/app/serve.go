@@ -79,7 +79,8 @@ func (s *server) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.telemetry, err = openTelemetry(ctx, s.options, metrics, s.served); err != nil {
+	names := newVersions(s.dir.registry, s.options.Log, s.config)
+	if s.telemetry, err = openTelemetry(ctx, s.options, metrics, names, s.served); err != nil {
 		return err
 	}
 	defer func() {

@@ -47,7 +47,7 @@ type telemetry struct {
 }
 
 // openTelemetry opens the log and telemetry.db in a data directory whose lock the caller holds.
-func openTelemetry(ctx context.Context, o Options, metrics prometheus.Registerer, services func() []*gateway.Service) (t *telemetry, err error) {
+func openTelemetry(ctx context.Context, o Options, metrics prometheus.Registerer, versions *versions, services func() []*gateway.Service) (t *telemetry, err error) {
 	t = &telemetry{now: o.Now, logger: o.Log}
 	defer func() {
 		if err != nil {
@@ -60,7 +60,7 @@ func openTelemetry(ctx context.Context, o Options, metrics prometheus.Registerer
 	if err != nil {
 		return t, err
 	}
-	if t.sink, err = telemetrysqlite.Open(ctx, filepath.Join(o.DataDir, telemetryName), telemetrysqlite.Options{}); err != nil {
+	if t.sink, err = telemetrysqlite.Open(ctx, filepath.Join(o.DataDir, telemetryName), telemetrysqlite.Options{Classes: versions.Classes}); err != nil {
 		return t, err
 	}
 	t.follower = measure.NewFollower(t.log, t.sink, measure.FollowerOptions{Now: o.Now})
@@ -68,6 +68,7 @@ func openTelemetry(ctx context.Context, o Options, metrics prometheus.Registerer
 	capture := gateway.NewCapturer(gateway.CapturerOptions{Payloads: t.payloads, Services: services, Logger: o.Log, Metrics: metrics})
 	t.recorder = gateway.NewRecorder(gateway.RecorderOptions{Log: t.log, Now: o.Now, Logger: o.Log, Metrics: metrics, Capture: capture})
 	t.ingest = gateway.NewIngest(gateway.IngestOptions{Log: t.log, Telemetry: known{t.sink, t.log}, Logger: o.Log, Metrics: metrics})
+	metrics.MustRegister(newMeasured(t, versions, services))
 	return t, nil
 }
 
