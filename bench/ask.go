@@ -68,7 +68,7 @@ func ask(ctx context.Context, decisions int) error {
 	fmt.Printf("\n### Questions about a day of %d decisions\n\n| what | CPU | time | bare | ratio | to reach |\n|---|---|---|---|---|---|\n", m.decisions)
 	for i, what := range [...]string{"`variant_minutes` of the day", "the same, with `telemetry.db` opened for it", "one decision by its id, whole from the log"} {
 		e := typical(took[i])
-		fmt.Printf("| %s | %s | %s | %s, the log read through | %.5f | ≤ 100 ms |\n", what, duration(e.cpu), duration(e.elapsed),
+		fmt.Printf("| %s | %s | %s | %s, the log read through | %.1g | ≤ 100 ms |\n", what, duration(e.cpu), duration(e.elapsed),
 			duration(scan.elapsed), e.elapsed/scan.elapsed)
 	}
 	if decisions < tenMillion {
