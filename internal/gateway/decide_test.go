@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -413,4 +414,68 @@ func TestFailoverHidesNoOtherReason(t *testing.T) {
 	if d.Assigned != "canary" || d.Answered != "stable" || d.Reason != event.ByHand {
 		t.Errorf("a unit that set its cookie by hand is in the comparison: %+v", d)
 	}
+}
+
+// leaving is a log that writes what it is given, also for those who have stopped waiting, as the log on the disk does. The first append
+// takes until it is let go.
+type leaving struct {
+	memory
+	once  sync.Once
+	asked chan struct{} // closed by the first append
+	on    chan struct{} // lets it go
+}
+
+func (l *leaving) Append(ctx context.Context, records ...event.Record) (at event.Offset, err error) {
+	at, err = l.memory.Append(ctx, records...)
+	l.once.Do(func() {
+		close(l.asked)
+		select {
+		case <-l.on:
+		case <-ctx.Done():
+			at, err = 0, ctx.Err()
+		}
+	})
+	return at, err
+}
+
+func TestAServerThatStopsWhileTalliesAreWrittenCountsThemOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSplit(t, traffic.Spec{Weights: weights(t, "stable", "1")}, 1)
+		log := &leaving{asked: make(chan struct{}), on: make(chan struct{})}
+		ticks := make(chan time.Time)
+		s.recorder.options.Log, s.recorder.options.Ticks = log, ticks
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.recorder.Run(ctx) }()
+		s.ask(t, "", oneRow)
+		<-s.recorder.queue // tallies are all that is written
+		for range tallyTicks {
+			ticks <- time.Now()
+		}
+		<-log.asked
+		stop()
+		synctest.Wait()
+		close(log.on)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if n := log.tallied()["stable"].Requests; n != 1 {
+			t.Errorf("one request is tallied as %d", n)
+		}
+	})
+}
+
+func TestAServerStopsThoughItsLogHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSplit(t, traffic.Spec{Weights: weights(t, "stable", "1")}, 1)
+		log := &leaving{asked: make(chan struct{}), on: make(chan struct{})}
+		s.recorder.options.Log = log
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.recorder.Run(ctx) }()
+		s.ask(t, "", oneRow)
+		<-log.asked
+		stop()
+		<-done // who waits for ever is a deadlock, which synctest tells
+	})
 }

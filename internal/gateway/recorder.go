@@ -91,8 +91,10 @@ func (r *Recorder) put(d event.Decision) {
 	}
 }
 
-// Run writes until ctx ends, and then what is left.
+// Run writes until ctx ends, and then what is left, for a few seconds at most.
 func (r *Recorder) Run(ctx context.Context) error {
+	writing, giveUp := outlive(ctx, flushAtEnd)
+	defer giveUp()
 	ticks := r.options.Ticks
 	if ticks == nil {
 		ticker := time.NewTicker(flushEvery)
@@ -107,16 +109,15 @@ func (r *Recorder) Run(ctx context.Context) error {
 	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
-			<-captured // its last decisions are in the queue
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushAtEnd)
-			defer cancel()
-			r.writeDecisions(last)
-			return r.writeTallies(last)
+			err := r.writeTallies(writing) // before the detail, for which there may be no time
+			<-captured                     // its last decisions are in the queue
+			r.writeDecisions(writing)
+			return err
 		case <-ticks:
 		}
-		r.writeDecisions(ctx)
+		r.writeDecisions(writing)
 		if n%tallyTicks == 0 {
-			err := r.writeTallies(ctx)
+			err := r.writeTallies(writing)
 			switch failing := err != nil; {
 			case failing && !r.failing.Swap(true):
 				r.options.Logger.Error("tallies cannot be written; they are kept and tried again every second", "error", err)
@@ -125,6 +126,23 @@ func (r *Recorder) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// outlive returns a context that ends some time after ctx does. An append that has begun is written though nobody waits for it any more:
+// whoever left it, and wrote the same again, would count twice. So the end of ctx ends none, and what ends with the context that
+// outlive returns is not written again: it refuses every append from then on.
+func outlive(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+	longer, end := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(by)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			end()
+		case <-longer.Done():
+		}
+	})
+	return longer, func() { stop(); end() }
 }
 
 // writeDecisions writes what waits in the queue.
