@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/serin-ml/serin/internal/event"
-	"github.com/serin-ml/serin/internal/event/disk"
 	"github.com/serin-ml/serin/internal/measure"
 	"github.com/serin-ml/serin/internal/measure/sqlite"
 )
@@ -31,7 +30,7 @@ func ask(ctx context.Context, decisions int) error {
 	if err != nil {
 		return err
 	}
-	log, err := disk.Open(disk.Options{Dir: m.log(), ReadOnly: true})
+	log, err := openLog(m.log())
 	if err != nil {
 		return err
 	}

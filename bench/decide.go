@@ -35,7 +35,7 @@ func records(ctx context.Context) error {
 	defer remove()
 	var logs [2]*disk.Log
 	for i, name := range [...]string{"busy", "calm"} {
-		if logs[i], err = disk.Open(disk.Options{Dir: filepath.Join(dir, name), Now: time.Now}); err != nil {
+		if logs[i], err = openLog(filepath.Join(dir, name)); err != nil {
 			return err
 		}
 		defer logs[i].Close()

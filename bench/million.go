@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/serin-ml/serin/internal/event"
-	"github.com/serin-ml/serin/internal/event/disk"
 	"github.com/serin-ml/serin/internal/measure"
 	"github.com/serin-ml/serin/internal/measure/sqlite"
 	"github.com/serin-ml/serin/internal/traffic"
@@ -73,7 +72,7 @@ func mix(n uint64) uint64 {
 
 // fill writes decisions and tallies as a gateway does, and has a follower roll them up meanwhile.
 func (m many) fill(ctx context.Context) (err error) {
-	log, err := disk.Open(disk.Options{Dir: m.log(), Now: time.Now})
+	log, err := openLog(m.log())
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ type taking struct {
 
 func newTaking(ctx context.Context, dir, name string, rollup bool) (t *taking, err error) {
 	t = &taking{}
-	if t.log, err = disk.Open(disk.Options{Dir: filepath.Join(dir, name), Now: time.Now}); err != nil {
+	if t.log, err = openLog(filepath.Join(dir, name)); err != nil {
 		return nil, err
 	}
 	quiet := slog.New(slog.DiscardHandler)

@@ -84,7 +84,7 @@ func (m *measured) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	lag, end, applied := m.telemetry.follower.Lag(), m.telemetry.log.End(), m.telemetry.sink.Applied()
-	gauge(m.bytes, float64(end-m.telemetry.log.Oldest()))
+	gauge(m.bytes, float64(m.telemetry.log.Bytes()))
 	gauge(m.behind, float64(max(end, applied)-applied))
 	gauge(m.lag, m.seconds(lag, end > applied))
 	for _, s := range m.services() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -54,12 +55,14 @@ func openTelemetry(ctx context.Context, o Options, metrics prometheus.Registerer
 			err = errors.Join(err, t.Close())
 		}
 	}()
-	t.log, err = disk.Open(disk.Options{
-		Dir: filepath.Join(o.DataDir, logName), Now: o.Now, Log: o.Log, Retain: disk.Retain{Age: keepLog, Keep: t.needed},
-	})
-	if err != nil {
+	path := filepath.Join(o.DataDir, logName)
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return t, diskError("log", err)
+	}
+	if t.log, err = disk.Open(path, disk.Options{MaxAge: keepLog, Needed: t.needed}); err != nil {
 		return t, err
 	}
+	t.tellOpening()
 	if t.sink, err = telemetrysqlite.Open(ctx, filepath.Join(o.DataDir, telemetryName), telemetrysqlite.Options{Classes: versions.Classes}); err != nil {
 		return t, err
 	}
@@ -70,6 +73,18 @@ func openTelemetry(ctx context.Context, o Options, metrics prometheus.Registerer
 	t.ingest = gateway.NewIngest(gateway.IngestOptions{Log: t.log, Telemetry: known{t.sink, t.log}, Logger: o.Log, Metrics: metrics})
 	metrics.MustRegister(newMeasured(t, versions, services))
 	return t, nil
+}
+
+// tellOpening logs what was found wrong in the log. The server goes on: what is damaged is kept, and what is new is written behind it.
+func (t *telemetry) tellOpening() {
+	found := t.log.Opening()
+	if found.Cut != nil {
+		t.logger.Warn("a write that a crash cut off was removed from the log; nobody was told that it is durable",
+			"file", found.Cut.File, "byte", found.Cut.Byte, "bytes", found.Cut.Bytes)
+	}
+	for _, d := range found.Damage {
+		t.logger.Error("the log is damaged", "error", d)
+	}
 }
 
 // known is what the telemetry has read, as feedback asks it.
@@ -140,7 +155,7 @@ func (t *telemetry) Run(ctx context.Context) error {
 			if err := t.sink.Prune(ctx, t.now(), telemetrysqlite.Retention{}); err != nil && ctx.Err() == nil {
 				t.logger.Error("old telemetry cannot be removed", "error", err)
 			}
-			if _, err := t.log.Trim(); err != nil {
+			if _, err := t.log.Retain(ctx); err != nil && ctx.Err() == nil {
 				t.logger.Error("old segments of the log cannot be removed", "error", err)
 			}
 		}

@@ -1,174 +1,159 @@
 package disk
 
 import (
-	"errors"
-	"hash/crc32"
+	"context"
+	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/serin-ml/serin/internal/event"
-	"github.com/serin-ml/serin/internal/event/eventtest"
 )
 
-const benchWriters = 64
-
-// share has so many goroutines do b.N things together.
-func share(b *testing.B, writers int, do func() error) {
-	b.Helper()
-	next := make(chan struct{}, b.N)
-	for range b.N {
-		next <- struct{}{}
-	}
-	close(next)
-	var all sync.WaitGroup
-	b.ResetTimer()
-	for range writers {
-		all.Go(func() {
-			for range next {
-				if err := do(); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	all.Wait()
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+// bare is a file whose writers share a write and a flush, and nothing else: what the disk allows.
+type bare struct {
+	f       *os.File
+	mu      sync.Mutex
+	wake    chan struct{}
+	pending []byte
+	done    chan struct{}
 }
 
-// BenchmarkAppend is one decision per Append, by one writer and by 64, until it is durable.
-func BenchmarkAppend(b *testing.B) {
-	for name, writers := range map[string]int{"1 writer": 1, "64 writers": benchWriters} {
-		b.Run(name, func(b *testing.B) {
-			l := open(b, Options{Dir: b.TempDir()})
-			share(b, writers, func() error {
-				_, err := l.Append(b.Context(), eventtest.Decision(7))
-				return err
-			})
-			b.ReportMetric(float64(l.End())/float64(b.N), "bytes/record")
-		})
-	}
-}
-
-// BenchmarkBareGroupCommit is what Append is held against: as many bytes, given to one goroutine that collects what is there, writes and
-// syncs it.
-func BenchmarkBareGroupCommit(b *testing.B) {
-	size := len(event.AppendRecord(nil, eventtest.Decision(7))) + 8
-	for name, writers := range map[string]int{"1 writer": 1, "64 writers": benchWriters} {
-		b.Run(name, func(b *testing.B) {
-			f, err := os.Create(filepath.Join(b.TempDir(), "bare"))
-			if err != nil {
-				b.Fatal(err)
-			}
-			type request struct {
-				b    []byte
-				done chan error
-			}
-			requests := make(chan request, benchWriters)
-			ended := make(chan struct{})
-			go func() {
-				defer close(ended)
-				var batch []byte
-				var waiting []chan error
-				for r := range requests {
-					batch, waiting = append(batch[:0], r.b...), append(waiting[:0], r.done)
-				collect:
-					for {
-						select {
-						case r, ok := <-requests:
-							if !ok {
-								break collect
-							}
-							batch, waiting = append(batch, r.b...), append(waiting, r.done)
-						default:
-							break collect
-						}
-					}
-					_, err := f.Write(batch)
-					err = errors.Join(err, f.Sync())
-					for _, w := range waiting {
-						w <- err
-					}
-				}
-			}()
-			answers := sync.Pool{New: func() any { return make(chan error, 1) }}
-			share(b, writers, func() error {
-				done := answers.Get().(chan error)
-				defer answers.Put(done)
-				record := make([]byte, size)
-				_ = crc32.Checksum(record, castagnoli)
-				requests <- request{record, done}
-				return <-done
-			})
-			close(requests)
-			<-ended
-			f.Close()
-		})
-	}
-}
-
-// written is a log of n decisions.
-func written(b *testing.B, o Options, n int) *Log {
-	b.Helper()
-	l := open(b, o)
-	records := make([]event.Record, 1000)
-	for i := range records {
-		records[i] = eventtest.Decision(i)
-	}
-	for range n / len(records) {
-		if _, err := l.Append(b.Context(), records...); err != nil {
-			b.Fatal(err)
-		}
-	}
-	return l
-}
-
-// BenchmarkRead reads a log of 200,000 decisions from its beginning; an operation is one record.
-func BenchmarkRead(b *testing.B) {
-	l := written(b, Options{Dir: b.TempDir()}, 200_000)
-	b.ReportAllocs()
-	b.ResetTimer()
-	for n, from := 0, event.Offset(0); n < b.N; {
-		next, err := l.Read(b.Context(), from, min(1000, b.N-n), func(event.Offset, event.Record) error {
-			n++
-			return nil
-		})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if from = next; next == l.End() {
-			from = 0
-		}
-	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
-}
-
-// BenchmarkReadOne is a look-up of one record by its offset.
-func BenchmarkReadOne(b *testing.B) {
-	l := written(b, Options{Dir: b.TempDir()}, 100_000)
-	all, _, err := eventtest.ReadAll(b.Context(), l, 0)
+func newBare(b *testing.B) *bare {
+	f, err := os.Create(filepath.Join(b.TempDir(), "bare"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.ResetTimer()
-	for i := range b.N {
-		if _, err := l.Read(b.Context(), all[i*7919%len(all)].At, 1, func(event.Offset, event.Record) error { return nil }); err != nil {
-			b.Fatal(err)
+	w := &bare{f: f, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		var buf []byte
+		for range w.wake {
+			w.mu.Lock()
+			buf, w.pending = w.pending, buf[:0]
+			done := w.done
+			w.done = make(chan struct{})
+			w.mu.Unlock()
+			if _, err := f.Write(buf); err != nil {
+				b.Error(err)
+			}
+			if err := f.Sync(); err != nil {
+				b.Error(err)
+			}
+			close(done)
 		}
-	}
+	}()
+	b.Cleanup(func() { close(w.wake); <-ended; f.Close() })
+	return w
 }
 
-// BenchmarkOpenAfterCrash reads a last segment of the usual size.
-func BenchmarkOpenAfterCrash(b *testing.B) {
-	dir := b.TempDir()
-	l := written(b, Options{Dir: dir}, 500_000)
-	b.SetBytes(int64(l.End()))
-	b.ResetTimer()
-	for range b.N {
-		if again, err := Open(Options{Dir: dir, ReadOnly: true}); err != nil || again.End() != l.End() {
+func (w *bare) append(record []byte) {
+	w.mu.Lock()
+	w.pending = append(w.pending, record...)
+	done := w.done
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+	<-done
+}
+
+func typicalOutcome() event.Record {
+	id := event.ID{1, 0x9a, 0xa5, 0x9c, 0xc9, 0xbb, 0x7a, 0xbc, 0x8d}
+	at := id.Time()
+	return event.Record{Outcome: &event.Outcome{
+		ID: event.OutcomeID(id, 0, "click"), Decision: id, Kind: "click", Number: 1, ReceivedAt: at.Add(time.Minute), Verified: true,
+		DecidedAt: at, Service: "sentiment", Epoch: 3, Variant: "stable", PolicyVersion: 17, Propensity: 0.8, Unit: "5f1c8a90b3d24e6789abcdef01234567",
+	}}
+}
+
+const benchWriters = 64
+
+// BenchmarkAppend tells how many records of 64 writers become durable, beside a bare file.
+func BenchmarkAppend(b *testing.B) {
+	r := typicalOutcome()
+	text := event.AppendRecord(nil, r)
+	parallel := func(b *testing.B, one func()) {
+		b.SetParallelism((benchWriters + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0))
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				one()
+			}
+		})
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	}
+	b.Run("bare", func(b *testing.B) {
+		w := newBare(b)
+		parallel(b, func() { w.append(text) })
+	})
+	b.Run("log", func(b *testing.B) {
+		flushes := 0
+		l := open(b, b.TempDir(), Options{flush: func(f *os.File) error { flushes++; return f.Sync() }})
+		parallel(b, func() {
+			if _, err := l.Append(context.Background(), r); err != nil {
+				b.Error(err)
+			}
+		})
+		b.ReportMetric(float64(b.N)/float64(flushes), "records/flush")
+		b.ReportMetric(float64(l.Bytes())/float64(b.N), "disk-bytes/record")
+	})
+}
+
+// BenchmarkAppendMany is what a queue of decisions costs, 500 at a time and without the flush.
+func BenchmarkAppendMany(b *testing.B) {
+	l := open(b, b.TempDir(), Options{flush: func(*os.File) error { return nil }})
+	id := event.ID{1, 0x9a, 0xa5, 0x9c, 0xc9, 0xbb, 0x7a, 0xbc, 0x8d}
+	d := &event.Decision{
+		ID: id, At: id.Time().Add(123456), Service: "sentiment", Epoch: 3, PolicyVersion: 17, Generation: 1, Unit: "5f1c8a90b3d24e6789abcdef01234567",
+		Assigned: "stable", Answered: "stable", Version: "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+		Propensity: 0.8, Status: 200, Micros: 873, Label: "positive", Score: math.NaN(),
+	}
+	records := make([]event.Record, 500)
+	for i := range records {
+		records[i].Decision = d
+	}
+	n := 0
+	for b.Loop() {
+		if _, err := l.Append(context.Background(), records...); err != nil {
 			b.Fatal(err)
 		}
+		n += len(records)
 	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/record")
+	b.ReportMetric(float64(l.Bytes())/float64(n), "disk-bytes/record")
+}
+
+// BenchmarkRead reads a log of 100,000 outcomes.
+func BenchmarkRead(b *testing.B) {
+	l := open(b, b.TempDir(), Options{flush: func(*os.File) error { return nil }})
+	records := make([]event.Record, 100_000)
+	for i := range records {
+		records[i] = typicalOutcome()
+	}
+	if _, err := l.Append(context.Background(), records...); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("read", func(b *testing.B) {
+		for b.Loop() {
+			n := 0
+			if _, err := l.Read(context.Background(), 0, math.MaxInt, func(event.Offset, event.Record) error { n++; return nil }); err != nil || n != len(records) {
+				b.Fatal(n, err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(records)), "ns/record")
+	})
+	b.Run("verify", func(b *testing.B) {
+		for b.Loop() {
+			if r, err := l.Verify(context.Background()); err != nil || len(r.Damage) > 0 {
+				b.Fatal(r, err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(records)), "ns/record")
+	})
 }

@@ -1,21 +1,19 @@
-// Package disk keeps an event.Log in segment files. An offset is a place in the bytes of all segments, one behind the other: a segment
-// is named by the offset at which it begins (its base), and ends where the next one begins. What its file holds beyond that is not of
-// the log. So a record is found by its offset without an index.
+// Package disk keeps an event.Log as segment files in a folder. One process has it open at a time (the data directory's lock sees to
+// that).
 //
-// Appends that come at the same time are one commit: one write and one fsync. A record is acknowledged, and seen by readers, only
-// behind that fsync. Each commit says in its first frame that all before it was durable. After a crash this tells a torn tail, the last
-// commit, which nobody was promised and which is cut, from damage, which is reported and never cut. Close leaves a mark that
-// says where the log ends, so that after it nothing is taken for a torn tail.
-//
-// A file whose fsync failed is never written again (the system may have dropped what it could not write, and say so only once): the
-// log goes on in a new segment, which begins behind the last acknowledged record.
-//
-// One process writes at a time; the lock of the data directory sees to that.
+// Records that are appended at the same time are written and flushed together: what is acknowledged is on the disk, and 64 writers pay
+// for one flush. There is no goroutine behind it: of those who wait, one writes for all. Each record bears a checksum of what it holds
+// and of where it is. Opening the log cuts off what a crash left unfinished at its end, which nobody was told is written, and nothing
+// else: other damage is reported and kept, and the log goes on in a new segment.
 package disk
 
 import (
-	"log/slog"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,166 +22,213 @@ import (
 	"github.com/serin-ml/serin/internal/fault"
 )
 
-// Options say how a log is kept. Dir or FS is needed, and Now unless ReadOnly.
+// Options are what app and tests may set. The zero value is ready to use.
 type Options struct {
-	Dir          string // the log's folder; it is made if it is absent, the one above is not
-	FS           FS     // in place of Dir, for tests; Close closes it
-	SegmentBytes int64  // a segment that has grown to this is followed by a new one; 0: 64 MiB
-	Now          func() time.Time
-	Log          *slog.Logger // told of damage, repairs and what is removed; nil: nobody is
-	Retain       Retain
-	ReadOnly     bool // nothing is written, not even repairs, and End stays; another process may write meanwhile
+	// SegmentBytes is the size at which a segment is closed and a new one begun: 64 MiB by default.
+	SegmentBytes int64
+
+	// MaxAge and MaxBytes say what Retain removes; 0 removes nothing.
+	MaxAge   time.Duration
+	MaxBytes int64
+	// Needed returns the offset from which on records are still to be read by somebody: Retain keeps them. By default nothing is.
+	Needed func() event.Offset
+
+	Now     func() time.Time     // the wall clock: time.Now by default
+	Elapsed func() time.Duration // a clock that nobody sets, from any beginning: by default the system's monotonic clock
+	Random  io.Reader            // for the salt of a segment: crypto/rand by default
+
+	// Before is called before each call to the file system, with what it does (open, create, read, write, sync, truncate, rename,
+	// remove, list, syncdir), to which file, and how many bytes. Its error takes the place of the call; of a write, as many bytes as
+	// it returns are written all the same.
+	Before func(op, name string, size int) (int, error)
+
+	flush func(*os.File) error // (*os.File).Sync; a test that crashes nothing does without
 }
 
-// DefaultSegmentBytes is the size that a segment grows to unless Options say otherwise.
-const DefaultSegmentBytes = 64 << 20
+func (o *Options) fill() {
+	if o.SegmentBytes <= 0 {
+		o.SegmentBytes = 64 << 20
+	}
+	if o.Needed == nil {
+		o.Needed = func() event.Offset { return 1<<64 - 1 }
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Elapsed == nil {
+		began := time.Now()
+		o.Elapsed = func() time.Duration { return time.Since(began) }
+	}
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
+	if o.flush == nil {
+		o.flush = (*os.File).Sync
+	}
+	if o.Before == nil {
+		o.Before = func(string, string, int) (int, error) { return 0, nil }
+	}
+}
 
-// Log is an event.Log in a folder.
+// Log is an event.Log on a folder.
 type Log struct {
 	o       Options
-	fs      FS
-	started time.Time // for retention: with its monotonic reading, so that steps of the clock expire nothing
+	files   files
+	opening Opening
+	end     atomic.Uint64 // behind the last durable record
+	windows sync.Pool     // of *window
 
-	turn  chan struct{} // holds one element while somebody commits, or closes
-	w     writer        // owned by whoever has the turn, as is spare
-	spare *commit       // memory for a commit to come
+	mu       sync.Mutex
+	segments []segment // by offset; the last one's end is l.end
+	pending  *batch    // what the next write will write; nil if nothing waits
+	spare    []byte    // memory for a batch
+	closed   bool
 
-	mu      sync.Mutex // guards the next two
-	pending *commit    // what the next commit will write
-	closed  bool
+	retaining sync.Mutex // held by Retain
 
-	segmentsMu sync.RWMutex // held for writing while files appear and go
-	segments   []segment    // in order; the last one ends at end
-	origin     event.Offset // where the log begins if there are no segments
-
-	end      atomic.Uint64 // behind the last durable record
-	cursors  sync.Pool     // of *cursor
-	encoders sync.Pool     // of *encoded
-	opened   Recovered
+	// turn is held by who writes, and with it what follows.
+	turn    chan struct{}
+	active  *file // what is appended to; nil if a new segment is to be made first
+	pos     int64 // where
+	dirty   bool  // a failed write may have left something at pos
+	clean   bool  // the last thing in the log says that it was closed
+	stamp   int64 // the log's time: the wall clock's, but it never goes back
+	salting [4]byte
 }
 
 var _ event.Log = (*Log)(nil)
 
-// segment is a file of the log. It ends at the base of the next one.
-type segment struct {
-	base  event.Offset
-	stamp int64 // no stamp in it is below, none before it above
+// Opening tells what Open found.
+type Opening struct {
+	Clean  bool                 // the log was closed in good order, or is new; else its last records may be lost if it was cut
+	Cut    *Cut                 // an unfinished write at the end that was removed; nil if there was none
+	Damage []*event.DamageError // what else is wrong in the headers and in the last segment; Verify looks everywhere
 }
 
-// Recovered says what Open found.
-type Recovered struct {
-	Clean  bool                 // the log was closed, or is new; else it ended in a crash
-	Cut    int64                // bytes of the torn tail, which nobody was promised
-	CutAt  event.Offset         // where they were
-	Damage []*event.DamageError // in headers, in the last segment if it was read, and files that are too short; Verify finds all
+// Cut is an unfinished write, which nobody was told is durable, at the end of the log.
+type Cut struct {
+	File  string
+	Byte  int64 // where in the file it began
+	Bytes int64 // how much was removed
+	At    event.Offset
 }
 
-// Open opens the log and repairs its end. Damage is no error: it is logged, Recovered has it, and Read tells whoever comes by.
-func Open(o Options) (*Log, error) {
-	if o.SegmentBytes <= 0 {
-		o.SegmentBytes = DefaultSegmentBytes
+// Open opens the log kept in the folder dir, which must exist, and reads its last segment to find where it ends. Nothing is written
+// but to cut an unfinished write. It fails if files cannot be read or a later version of Serin wrote them; damage is no failure: see
+// Opening. Close it after use.
+func Open(dir string, o Options) (*Log, error) {
+	o.fill()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, classify(err, "open the log")
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.FS == nil {
-		folder, err := openFolder(o.Dir, !o.ReadOnly)
-		if err != nil {
-			return nil, classify(err, "open the folder of the log")
-		}
-		o.FS = folder
-	}
-	l := &Log{o: o, fs: o.FS, turn: make(chan struct{}, 1), pending: newCommit(nil)}
-	l.cursors.New = func() any { return new(cursor) }
-	l.encoders.New = func() any { return new(encoded) }
-	if !o.ReadOnly {
-		l.started = o.Now()
-	}
+	l := &Log{o: o, files: files{root, o.Before, o.flush}, turn: make(chan struct{}, 1)}
+	l.windows.New = func() any { return &window{} }
 	if err := l.recover(); err != nil {
-		_ = l.fs.Close()
-		return nil, err
+		if l.active != nil {
+			l.active.Close()
+		}
+		root.Close()
+		return nil, classify(err, "open the log")
 	}
 	return l, nil
 }
 
+// Opening tells what Open found.
+func (l *Log) Opening() Opening { return l.opening }
+
 // End implements event.Log.
 func (l *Log) End() event.Offset { return event.Offset(l.end.Load()) }
 
-// Oldest returns where the log begins: 0, unless retention has removed something.
-func (l *Log) Oldest() event.Offset {
-	l.segmentsMu.RLock()
-	defer l.segmentsMu.RUnlock()
-	return l.oldest()
-}
-
-func (l *Log) oldest() event.Offset {
+// Start returns the oldest offset there is.
+func (l *Log) Start() event.Offset {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if len(l.segments) == 0 {
-		return l.origin
+		return l.End()
 	}
 	return l.segments[0].base
 }
 
-// Recovered returns what Open found.
-func (l *Log) Recovered() Recovered { return l.opened }
+// Bytes returns the size of all segments on the disk.
+func (l *Log) Bytes() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytesOf(l.snapshot())
+}
 
-// Close waits for the commit under way, refuses what has not begun, and marks where the log ends. Reads that are under way may fail.
+func bytesOf(segments []segment) (total int64) {
+	for i := range segments {
+		total += segments[i].place(segments[i].end)
+	}
+	return total
+}
+
+// snapshot returns the segments as they are now; mu is held.
+func (l *Log) snapshot() []segment {
+	segments := slices.Clone(l.segments)
+	if n := len(segments); n > 0 {
+		segments[n-1].end = l.End()
+	}
+	return segments
+}
+
+// Close writes what is still pending and a mark that the log was closed in good order. Append then fails.
 func (l *Log) Close() error {
-	l.turn <- struct{}{}
-	defer func() { <-l.turn }()
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
 		return nil
 	}
 	l.closed = true
-	left := l.pending
 	l.mu.Unlock()
-	left.finish(errClosed())
-
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
+	l.lead()
 	var err error
-	if !l.o.ReadOnly && l.w.file == nil && !l.w.marked && len(l.segments) > 0 {
-		err = classify(l.w.begin(l), "leave a file that failed") // what it holds behind the end must not come back
+	if l.active != nil {
+		if !l.clean {
+			err = l.write(make([]byte, groupHeader), flagClosing)
+		}
+		if l.active != nil { // a failed write lets go of it
+			err = errors.Join(err, l.active.Close())
+			l.active = nil
+		}
 	}
-	if err == nil && !l.o.ReadOnly && !l.w.marked {
-		err = classify(l.replace(markName, header{l.End(), l.w.stamp}.encode(markMagic)), "mark the log's end")
-	}
-	if l.w.file != nil {
-		_ = l.w.file.Close() // all that counts is durable
-	}
-	_ = l.fs.Close()
-	return err
+	return classify(errors.Join(err, l.files.root.Close()), "close the log")
 }
 
-func errClosed() error { return fault.Unavailablef("the log is closed") }
+// windowOn returns a window on the file, whose memory release takes back.
+func (l *Log) windowOn(f io.ReaderAt, limit int64) *window {
+	w := l.windows.Get().(*window)
+	w.r, w.limit, w.buf = f, limit, w.buf[:0]
+	return w
+}
 
-// replace makes a file durable under its name, or leaves what had that name.
-func (l *Log) replace(name string, content []byte) error {
-	f, err := l.create(name, content)
+func (l *Log) release(w *window) {
+	w.r = nil
+	l.windows.Put(w)
+}
+
+// within opens the segment's file, reading, for as long as use runs.
+func (l *Log) within(s *segment, use func(*window) error) error {
+	f, err := l.files.open(s.name(), os.O_RDONLY)
 	if err != nil {
 		return err
 	}
-	return f.Close()
+	defer f.Close()
+	size, err := f.size()
+	if err != nil {
+		return err
+	}
+	w := l.windowOn(f, s.limit(size))
+	defer l.release(w)
+	return use(w)
 }
 
-// create is replace, but leaves the file open.
-func (l *Log) create(name string, content []byte) (File, error) {
-	f, err := l.fs.Open(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
-	if err != nil {
-		return nil, err
+func done(ctx context.Context, doing string) error {
+	if err := ctx.Err(); err != nil {
+		return fault.Unavailablef("%s: %w", doing, err)
 	}
-	if _, err = f.WriteAt(content, 0); err == nil {
-		err = f.Sync()
-	}
-	if err == nil {
-		err = l.fs.Rename(temporary, name)
-	}
-	if err == nil {
-		err = l.fs.Sync()
-	}
-	if err != nil {
-		_ = f.Close()
-		_ = l.fs.Remove(temporary) // or Open does
-		return nil, err
-	}
-	return f, nil
+	return nil
 }

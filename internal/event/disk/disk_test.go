@@ -2,55 +2,46 @@ package disk
 
 import (
 	"testing"
-	"time"
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/event/eventtest"
 )
 
-// open opens a log that is closed with the test.
-func open(t testing.TB, o Options) *Log {
-	t.Helper()
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	l, err := Open(o)
+func open(tb testing.TB, dir string, o Options) *Log {
+	tb.Helper()
+	l, err := Open(dir, o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.Close() })
+	tb.Cleanup(func() { _ = l.Close() })
 	return l
 }
 
+func closed(tb testing.TB, l *Log) {
+	tb.Helper()
+	if err := l.Close(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 func TestLogSuite(t *testing.T) {
-	for name, o := range map[string]Options{
-		"one segment":  {},
-		"many of them": {SegmentBytes: 300},
-	} {
+	for name, o := range map[string]Options{"large segments": {}, "small segments": {SegmentBytes: 700}} {
 		t.Run(name, func(t *testing.T) {
-			eventtest.Run(t, eventtest.Options{
-				Open: func(t *testing.T) event.Log {
-					o.Dir = t.TempDir()
-					o.Retain.Bytes = 100 << 10
-					return open(t, o)
-				},
+			dirs := map[event.Log]string{}
+			opened := func(t *testing.T, dir string) event.Log {
+				l := open(t, dir, o)
+				dirs[l] = dir
+				return l
+			}
+			eventtest.RunLog(t, eventtest.Harness{
+				Open: func(t *testing.T) event.Log { return opened(t, t.TempDir()) },
 				Reopen: func(t *testing.T, l event.Log) event.Log {
-					if err := l.(*Log).Close(); err != nil {
-						t.Fatal(err)
-					}
-					again := open(t, Options{Dir: o.Dir, SegmentBytes: o.SegmentBytes, Retain: o.Retain})
-					if r := again.Recovered(); !r.Clean || len(r.Damage) > 0 {
-						t.Errorf("after closing it: %+v", r)
+					closed(t, l.(*Log))
+					again := opened(t, dirs[l]).(*Log)
+					if found := again.Opening(); !found.Clean || found.Cut != nil || len(found.Damage) > 0 {
+						t.Errorf("opened again: %+v", found)
 					}
 					return again
-				},
-				Trim: func(t *testing.T, l event.Log) {
-					if name == "one segment" {
-						t.Skip("the last segment is never removed")
-					}
-					if trimmed, err := l.(*Log).Trim(); err != nil || trimmed.Segments == 0 {
-						t.Fatalf("%+v, %v", trimmed, err)
-					}
 				},
 			})
 		})

@@ -1,101 +1,80 @@
 package disk
 
 import (
-	"errors"
-	"fmt"
+	"bytes"
+	"context"
+	"encoding/hex"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/event/eventtest"
+	"github.com/serin-ml/serin/internal/fault"
 )
 
-// readPast reads a log to its end, past all damage.
-func readPast(t *testing.T, l *Log) (all []eventtest.Read) {
-	t.Helper()
-	for from := l.Oldest(); ; {
-		got, next, err := eventtest.ReadAll(t.Context(), l, from)
-		all = append(all, got...)
-		damage, ok := errors.AsType[*event.DamageError](err)
-		if !ok {
-			if err != nil || next != l.End() {
-				t.Fatalf("reading ends at %d of %d: %v", next, l.End(), err)
-			}
-			return all
-		}
-		if from = damage.Next; from <= next {
-			t.Fatalf("at %d: %+v", next, damage)
-		}
+// FuzzOpen opens a folder whose only segment holds any bytes behind a sound header, or any bytes at all.
+func FuzzOpen(f *testing.F) {
+	text, err := os.ReadFile(filepath.Join("testdata", "segment.1.hex"))
+	if err != nil {
+		f.Fatal(err)
 	}
-}
-
-// FuzzSegment opens a log of any bytes as its first segment and as the mark of its end. Whatever can be read stays, and what is appended
-// comes behind it.
-func FuzzSegment(f *testing.F) {
-	f.Fuzz(func(t *testing.T, segment, mark []byte) {
-		fs := files{segmentName(0): segment}
-		if len(mark) > 0 {
-			fs[markName] = mark
+	sound, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(sound, false)
+	f.Add(sound[headerSize:], true)
+	f.Add(sound[:len(sound)-groupHeader], false)
+	f.Fuzz(func(t *testing.T, b []byte, headed bool) {
+		if headed {
+			b = append(bytes.Clone(sound[:headerSize]), b...)
 		}
-		if h, problem, err := parseHeader(mark, markMagic, markName); problem == "" && err == nil && (h.offset > 1<<40 || h.stamp < 0) {
-			return // sound, and no log of ours
-		}
-		m := fs.memory()
-		l, err := Open(Options{FS: m, Now: clock(), SegmentBytes: 1000})
+		dir := t.TempDir()
+		image{fileName(0): b}.put(t, dir)
+		l, err := Open(dir, fixed(Options{}))
 		if err != nil {
-			return
-		}
-		before := readPast(t, l)
-		if report, err := l.Verify(t.Context()); err != nil || report.Records != uint64(len(before)) {
-			t.Fatalf("%d are read, the report says %+v, %v", len(before), report, err)
-		}
-		if _, err := l.Seek(t.Context(), time.Unix(1_800_000_002, 0)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := l.Append(t.Context(), eventtest.Outcome("then")); err != nil {
-			t.Fatal(err)
-		}
-		m.kill()
-		again := open(t, Options{FS: m, Now: clock()})
-		after := readPast(t, again)
-		if len(after) != len(before)+1 || after[len(before)].ID() != "then" {
-			t.Fatalf("%d records, and %d after one was appended", len(before), len(after))
-		}
-		if !slices.EqualFunc(before, after[:len(before)], func(a, b eventtest.Read) bool { return a.At == b.At && eventtest.Same(a.Record, b.Record) }) {
-			t.Fatal("what was there is not what it was")
-		}
-	})
-}
-
-// TestSeedsOfTheFuzzerAreThere keeps FuzzSegment from starting with nothing.
-func TestSeedsOfTheFuzzerAreThere(t *testing.T) {
-	all, _ := smallLog(t, true)
-	first := all[segmentName(0)]
-	flipped := slices.Clone(first)
-	flipped[200] ^= 1
-	mark := header{event.Offset(len(first)), 1_800_000_004_000_000_000}.encode(markMagic)
-	seeds := map[string][2][]byte{
-		"whole": {first, nil}, "closed": {first, mark}, "short": {first[:len(first)-5], mark}, "torn": {first[:len(first)-5], nil},
-		"flipped": {flipped, nil}, "header": {first[:headerSize], nil}, "zeros": {make([]byte, 300), nil},
-	}
-	checkSeeds(t, "FuzzSegment", seeds)
-}
-
-func checkSeeds(t *testing.T, target string, seeds map[string][2][]byte) {
-	t.Helper()
-	for name, seed := range seeds {
-		path := filepath.Join("testdata", "fuzz", target, name)
-		want := fmt.Sprintf("go test fuzz v1\n[]byte(%q)\n[]byte(%q)\n", seed[0], seed[1])
-		if *update {
-			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o750), os.WriteFile(path, []byte(want), 0o600)); err != nil {
+			if fault.KindOf(err) != fault.Conflict {
 				t.Fatal(err)
 			}
+			return
 		}
-		if got, err := os.ReadFile(path); err != nil || string(got) != want {
-			t.Errorf("seed %s: %v; -update writes it anew", name, err)
+		defer abandon(l)
+		count := func() (n int) {
+			from := l.Start()
+			for {
+				next, err := l.Read(context.Background(), from, 10, func(event.Offset, event.Record) error { n++; return nil })
+				if d, ok := err.(*event.DamageError); ok { //nolint:errorlint // it is returned as it is
+					if next = d.Next; next <= from && len(b) >= headerSize && next != l.End() {
+						t.Fatalf("damage at %d goes on from %d: %v", from, next, err)
+					}
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				if next == from {
+					return n
+				}
+				from = next
+			}
 		}
-	}
+		before := count()
+		report, err := l.Verify(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var counted uint64
+		for _, n := range report.Records {
+			counted += n
+		}
+		if counted != uint64(before) {
+			t.Fatalf("%d records are verified, %d read", counted, before)
+		}
+		if _, err := l.Append(context.Background(), eventtest.Outcome(0, 0)); err != nil {
+			t.Fatal(err)
+		}
+		if after := count(); after != before+1 {
+			t.Fatalf("%d records, then %d", before, after)
+		}
+	})
 }

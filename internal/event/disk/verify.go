@@ -3,6 +3,8 @@ package disk
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 
 	"github.com/serin-ml/serin/internal/event"
 )
@@ -10,78 +12,82 @@ import (
 // Report is what Verify found.
 type Report struct {
 	Segments int
-	Records  uint64 // sound ones
-	From, To event.Offset
-	Damage   []*event.DamageError // at most MaxDamage of them, in order
-	More     int                  // damage beyond those
+	Bytes    int64 // of all segments
+	Records  map[event.Kind]uint64
+	Unknown  uint64               // of Records, those of a kind or version that this program does not know
+	Damage   []*event.DamageError // by offset; of much damage, the first maxDamage places
+	More     uint64               // places beyond those
 }
 
-// MaxDamage is how many places a Report lists.
-const MaxDamage = 1000
+const maxDamage = 1000
 
-// Verify reads the whole log, as it is when the call begins, and reports each damaged place. An error is one of reading, not of what
-// was read. What retention removes meanwhile is left out.
+// Verify reads the whole log and tells all that is wrong in it. It fails only if it cannot read. Appends may go on meanwhile.
 func (l *Log) Verify(ctx context.Context) (Report, error) {
-	r := Report{From: l.Oldest(), To: l.End()}
-	for at := r.From; at < r.To; {
-		p, err := l.open(at)
-		if gone, ok := errors.AsType[*event.GoneError](err); ok {
-			at, r.From = gone.Oldest, gone.Oldest
-			continue
+	l.mu.Lock()
+	segments := l.snapshot()
+	l.mu.Unlock()
+	r := Report{Segments: len(segments), Bytes: bytesOf(segments), Records: map[event.Kind]uint64{}}
+	for i := range segments {
+		last := i == len(segments)-1
+		err := l.verifySegment(ctx, &segments[i], last, &r)
+		if errors.Is(err, fs.ErrNotExist) && l.Start() > segments[i].base {
+			continue // retention was here meanwhile
 		}
-		if err != nil || p == nil {
-			return r, err
-		}
-		r.Segments++
-		end, err := p.verify(ctx, at, &r)
-		p.close()
 		if err != nil {
-			return r, err
+			return r, classify(err, "verify the log")
 		}
-		at = end
 	}
 	return r, nil
 }
 
-func (r *Report) add(d *event.DamageError) {
-	if len(r.Damage) == MaxDamage {
+func (r *Report) damaged(d *event.DamageError) error {
+	if len(r.Damage) < maxDamage {
+		r.Damage = append(r.Damage, d)
+	} else {
 		r.More++
-		return
 	}
-	r.Damage = append(r.Damage, d)
+	return nil
 }
 
-// verify reads a segment, up to what was the end when Verify began, and returns where it ends.
-func (p *part) verify(ctx context.Context, at event.Offset, r *Report) (event.Offset, error) {
-	if at == p.base {
-		h, problem, err := readHeader(p.file, segmentMagic, p.name)
-		if err != nil {
-			return 0, err
-		}
-		if problem == "" && h.offset != p.base {
-			problem = "its header is that of " + segmentName(h.offset)
-		}
-		if problem != "" {
-			r.add(&event.DamageError{At: p.base, Next: p.base + headerSize, File: p.name, What: problem})
-		}
+func (l *Log) verifySegment(ctx context.Context, s *segment, last bool, r *Report) error {
+	f, err := l.files.open(s.name(), os.O_RDONLY)
+	if err != nil {
+		return err
 	}
-	p.limit = min(p.limit, int64(r.To-p.base))
-	pos := max(int64(at-p.base), headerSize)
-	for pos < p.limit {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		_, size, err := p.record(pos)
-		if damage, ok := errors.AsType[*event.DamageError](err); ok {
-			r.add(damage)
-			pos = int64(damage.Next - p.base)
-			continue
-		}
-		if err != nil {
-			return 0, err
-		}
-		r.Records++
-		pos += int64(size)
+	defer f.Close()
+	size, err := f.size()
+	if err != nil {
+		return err
 	}
-	return p.at(pos), nil
+	header := make([]byte, min(size, headerSize))
+	if _, err := f.ReadAt(header, 0); err != nil && int64(len(header)) > 0 {
+		return err
+	}
+	s.problem = ""
+	s.parseHeaders(header)
+	if last {
+		size = min(size, s.place(s.end)) // what is being written now
+	}
+	for _, d := range s.outside(size) {
+		_ = r.damaged(d)
+	}
+	if s.lost {
+		return nil
+	}
+	w := l.windowOn(f, s.limit(size))
+	defer l.release(w)
+	return s.walk(w, headerSize, func(it item) error {
+		if it.record == nil {
+			return done(ctx, "verify the log")
+		}
+		record, err := event.ParseRecord(it.record)
+		if err != nil {
+			return r.damaged(s.damage(it.pos, s.offset(it.pos+it.size), err.Error()))
+		}
+		r.Records[record.Kind()]++
+		if record.Unknown != nil {
+			r.Unknown++
+		}
+		return nil
+	}, r.damaged)
 }
