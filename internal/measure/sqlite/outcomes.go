@@ -181,10 +181,15 @@ func finite(v float64) any {
 
 // Outcomes returns what was applied of the outcomes with these ids: decision, slot, kind and value, which tell a repeat from a conflict.
 func (s *Sink) Outcomes(ctx context.Context, ids []string) (map[string]*event.Outcome, error) {
+	select {
+	case s.finding <- struct{}{}:
+		defer func() { <-s.finding }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	found := map[string]*event.Outcome{}
 	for _, id := range ids {
-		row := s.db.QueryRowContext(ctx, "SELECT id, decision, slot, kind, number, label FROM outcome_rows WHERE id_key = ? AND id = ?",
-			keyOfOutcome(id), id)
+		row := s.find.QueryRowContext(ctx, keyOfOutcome(id), id)
 		_, o, err := scanValue(row.Scan)
 		if errors.Is(err, sql.ErrNoRows) {
 			continue

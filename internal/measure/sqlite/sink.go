@@ -37,6 +37,8 @@ type Sink struct {
 	writing chan struct{} // holds one token
 	conn    *sql.Conn     // of the writer
 	sql     statements
+	find    *sql.Stmt     // an outcome by its id
+	finding chan struct{} // holds a token for each who asks: no more than connections that stay open, as a new one costs more than the answer
 	memory  memory
 	applied atomic.Uint64 // the stored offset
 	shown   atomic.Pointer[shown]
@@ -52,7 +54,7 @@ func Open(ctx context.Context, path string, options Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{db: db, options: options, writing: make(chan struct{}, 1)}
+	s := &Sink{db: db, options: options, writing: make(chan struct{}, 1), finding: make(chan struct{}, 3)}
 	if err := s.prepare(ctx); err != nil {
 		_ = s.Close()
 		return nil, s.classify(err)
@@ -73,6 +75,9 @@ func (s *Sink) prepare(ctx context.Context) (err error) {
 	if err := s.sql.prepare(ctx, s.conn); err != nil {
 		return err
 	}
+	if s.find, err = s.db.PrepareContext(ctx, "SELECT id, decision, slot, kind, number, label FROM outcome_rows WHERE id_key = ? AND id = ?"); err != nil {
+		return err
+	}
 	if err := s.load(ctx); err != nil {
 		return err
 	}
@@ -83,6 +88,9 @@ func (s *Sink) prepare(ctx context.Context) (err error) {
 // Close closes the file.
 func (s *Sink) Close() error {
 	s.sql.close()
+	if s.find != nil {
+		_ = s.find.Close()
+	}
 	if s.conn != nil {
 		_ = s.conn.Close()
 	}
