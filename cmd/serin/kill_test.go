@@ -45,7 +45,7 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 			t.Fatal(err)
 		}
 		client := app.Server(dir)
-		killed := time.AfterFunc(time.Duration(100+random.IntN(400))*time.Millisecond, func() { _ = server.Process.Kill() })
+		var killed *time.Timer // set by the first import that is acknowledged: a busy machine may take long to start
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
@@ -62,13 +62,15 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 					continue // it is dead, or does not listen yet
 				}
 				acknowledged[imported.Version.Number] = value
+				if killed == nil {
+					killed = time.AfterFunc(time.Duration(random.IntN(400))*time.Millisecond, func() { _ = server.Process.Kill() })
+				}
 				moved, err := client.MoveAlias(t.Context(), "m", "champion", api.AliasChange{To: strconv.Itoa(imported.Version.Number), By: "test"})
 				if err == nil {
 					champion = moved.To
 				}
 			}
 		}
-		killed.Stop()
 		<-ended
 		check(t, options, acknowledged, champion)
 	}
