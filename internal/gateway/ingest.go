@@ -63,11 +63,13 @@ type Ingest struct {
 
 // entry is one outcome that the telemetry may not know.
 type entry struct {
-	state entryState
-	value fingerprint
-	at    event.Offset   // the telemetry knows it, or that it never was, once it has read this far
-	doubt *event.Outcome // in doubt: what may have been written
-	done  chan struct{}  // closed when it is not pending any more; nil: nobody waits
+	state    entryState
+	value    fingerprint
+	at       event.Offset // the telemetry knows it, or that it never was, once it has read this far
+	queued   event.Offset // its last place in the queue, if isQueued
+	isQueued bool
+	doubt    *event.Outcome // in doubt: what may have been written
+	done     chan struct{}  // closed when it is not pending any more; nil: nobody waits
 }
 
 type entryState uint8
@@ -271,8 +273,8 @@ func (in *Ingest) finish(claims []claim, asked bool, end event.Offset, err error
 		switch {
 		case c.known:
 			v = compare(c.entry.value, c.first)
-			c.entry.value = c.first
-			in.settle(c, durable, 0)
+			delete(in.entries, c.outcome.ID) // the telemetry is asked again, should it come again
+			c.entry.wake()
 		case err != nil:
 			in.doubt(c)
 		default:
@@ -315,7 +317,10 @@ func (in *Ingest) settle(c *claim, s entryState, at event.Offset) {
 	if s == durable {
 		e.doubt = nil
 	}
-	in.oldest = append(in.oldest, placed{at, c.outcome.ID, e})
+	if !e.isQueued || e.queued != at { // what fails again and again has one place
+		e.isQueued, e.queued = true, at
+		in.oldest = append(in.oldest, placed{at, c.outcome.ID, e})
+	}
 	e.wake()
 }
 
@@ -326,6 +331,9 @@ func (in *Ingest) forget(applied event.Offset) {
 		p := &in.oldest[n]
 		if p.entry.state != pending && p.entry.at == p.at && in.entries[p.id] == p.entry {
 			delete(in.entries, p.id)
+		}
+		if p.entry.queued == p.at {
+			p.entry.isQueued = false
 		}
 		*p = placed{} // the slice keeps its array for a while
 	}

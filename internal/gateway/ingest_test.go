@@ -284,6 +284,20 @@ func TestMemoryIsBounded(t *testing.T) {
 	if len(in.entries) > recent+1 {
 		t.Errorf("%d entries", len(in.entries))
 	}
+	for range 20 * recent { // clients that do as they are told
+		if _, err := in.add(t.Context(), []event.Outcome{outcome("full0", 1)}); statusOf(err) != http.StatusInsufficientStorage {
+			t.Fatalf("got %v", err)
+		}
+	}
+	for i := range recent { // and those that repeat what the telemetry knows
+		want(t, mustAdd(t, in, outcome(fmt.Sprint(i), 1)), duplicate)
+	}
+	if len(in.entries) > recent+1 {
+		t.Errorf("%d entries", len(in.entries))
+	}
+	if len(in.oldest) > 2*recent {
+		t.Errorf("%d places for %d entries", len(in.oldest), len(in.entries))
+	}
 	log.fail = nil
 	want(t, mustAdd(t, in, outcome("room", 1)), accepted)
 	telemetry.catchUp()
