@@ -157,7 +157,7 @@ func (d *decision) record(status int, took time.Duration) event.Decision {
 	r := event.Decision{
 		ID: d.id, At: d.at, Service: d.service.Name(), Unit: string(d.unit[:d.unitLen]), RequestID: d.requestID,
 		Assigned: d.assigned.Name(), Answered: d.answered.Name(), Reason: d.reason, Propensity: d.propensity,
-		Status: uint16(status), Micros: micros(took), Label: d.label, Score: d.score,
+		Status: uint16(status), Micros: micros(took), Label: d.label[:min(len(d.label), longestText)], Score: d.score,
 	}
 	if d.policy != nil {
 		r.Epoch, r.PolicyVersion = d.policy.Epoch, d.policy.Version

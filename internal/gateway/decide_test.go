@@ -358,6 +358,27 @@ func TestPredictionsAreClassified(t *testing.T) {
 	}
 }
 
+func TestATallyStaysARecordWhateverIsPredicted(t *testing.T) {
+	s := newSplit(t, traffic.Spec{Weights: weights(t, "stable", "1")}, 0)
+	const each = 3000
+	for i := range each {
+		d := decision{service: s.service, assigned: s.service.variants[0], counts: []classCount{{fmt.Sprint(i, strings.Repeat("x", 2000)), 1}}}
+		s.recorder.tallies.add(&d, http.StatusOK, time.Millisecond)
+		if i == each/2 {
+			s.recorder.tallies.giveBack(s.recorder.tallies.take(time.Now()))
+		}
+	}
+	s.write(t)
+	tally := s.log.tallied()["stable"]
+	n := uint64(0)
+	for _, count := range tally.Labels {
+		n += count
+	}
+	if size := len(event.AppendRecord(nil, event.Record{Tally: tally})); n != each || size > 1<<18 {
+		t.Errorf("%d predictions are tallied in %d bytes, want %d in less", n, size, each)
+	}
+}
+
 // answering is a model that is never asked.
 type answering struct{}
 

@@ -79,11 +79,27 @@ func (t *tallies) add(d *decision, status int, took time.Duration) {
 	cell.Micros += uint64(max(us, 0))
 	cell.Latency.Add(float64(us))
 	for _, c := range d.counts {
-		if cell.Labels == nil {
-			cell.Labels = map[string]uint64{}
-		}
-		cell.Labels[c.label] += c.rows
+		predicted(cell, c.label, c.rows)
 	}
+}
+
+// What a model predicts may be any text. A tally has to stay a record that the log takes: with one that it refuses, no other would be
+// written either.
+const (
+	mostLabels  = 1000 // told apart in one tally; others are counted under ""
+	longestText = 128  // bytes of a label that are kept
+)
+
+// predicted counts n predictions of a class.
+func predicted(cell *event.Tally, label string, n uint64) {
+	if cell.Labels == nil {
+		cell.Labels = map[string]uint64{}
+	}
+	label = label[:min(len(label), longestText)]
+	if _, there := cell.Labels[label]; !there && len(cell.Labels) >= mostLabels {
+		label = ""
+	}
+	cell.Labels[label] += n
 }
 
 // first tells whether this is the first error of the request's unit in its epoch. Who is nobody in particular has a first error each time.
@@ -184,9 +200,6 @@ func merge(into, from *event.Tally) {
 	into.Micros += from.Micros
 	into.Latency.Merge(&from.Latency)
 	for label, n := range from.Labels {
-		if into.Labels == nil {
-			into.Labels = map[string]uint64{}
-		}
-		into.Labels[label] += n
+		predicted(into, label, n)
 	}
 }
