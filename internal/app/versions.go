@@ -36,7 +36,7 @@ func newVersions(r *registry.Registry, log *slog.Logger, c *config.Config) *vers
 func (v *versions) Label(digest string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if version := v.find(digest); version != nil {
+	if version, err := v.find(digest); err == nil && version != nil {
 		return fmt.Sprintf("%d (%s)", version.Number, version.Semver)
 	}
 	return v.Short(digest)
@@ -61,12 +61,15 @@ func (v *versions) Classes(service, digest string) []string {
 	if c, asked := v.own[digest]; asked {
 		return c
 	}
+	version, err := v.find(digest)
+	if err != nil {
+		return nil
+	}
 	var classes []string
-	if version := v.find(digest); version != nil && version.Removed == nil {
+	if version != nil && version.Removed == nil {
 		m, err := v.registry.Manifest(context.Background(), *version)
 		if err != nil {
 			v.log.Warn("the names of a version's classes cannot be read", "version", version.Ref().String(), "error", err)
-			return nil
 		}
 		classes = classesOf(m)
 	}
@@ -89,19 +92,20 @@ func classesOf(m registry.Manifest) []string {
 	return numbers
 }
 
-// find returns a version by its digest, nil if there is none. The caller holds the lock.
-func (v *versions) find(digest string) *registry.Version {
+// find returns a version by its digest, nil if there is none. The caller holds the lock. An error is logged, and the registry asked anew
+// at the next time.
+func (v *versions) find(digest string) (*registry.Version, error) {
 	if version, asked := v.known[digest]; asked || digest == "" {
-		return version
+		return version, nil
 	}
 	if err := v.read(context.Background()); err != nil {
 		v.log.Warn("the registry's versions cannot be read", "error", err)
-		return nil
+		return nil, err
 	}
 	if _, there := v.known[digest]; !there {
 		v.known[digest] = nil
 	}
-	return v.known[digest]
+	return v.known[digest], nil
 }
 
 // read takes in all versions, removed ones too. Where two models have one in common, it is that of the first by name.
