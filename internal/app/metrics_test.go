@@ -130,7 +130,7 @@ func TestPrometheusShowsWhatWasMeasured(t *testing.T) {
 	m.expect(t, "its size", fmt.Sprintf(`# HELP serin_log_bytes Bytes of the log that are kept.
 # TYPE serin_log_bytes gauge
 serin_log_bytes %d
-`, m.log.End()), "serin_log_bytes")
+`, m.log.Bytes()), "serin_log_bytes")
 	problems, err := testutil.GatherAndLint(m)
 	if err != nil || len(problems) > 0 {
 		t.Errorf("promlint: %v, %v", problems, err)
@@ -291,7 +291,7 @@ func BenchmarkScrape(b *testing.B) {
 			}
 			defer sink.Close()
 			v := &versions{known: map[string]*registry.Version{}}
-			log, err := disk.Open(disk.Options{Dir: filepath.Join(b.TempDir(), logName), Now: time.Now})
+			log, err := disk.Open(b.TempDir(), disk.Options{})
 			if err != nil {
 				b.Fatal(err)
 			}
