@@ -229,3 +229,41 @@ func TestAFileOfFormat1BeginsWithTheTotalsOfItsMinutes(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// watchedLog calls look before each read.
+type watchedLog struct {
+	*memoryLog
+	look func()
+}
+
+func (l watchedLog) Read(ctx context.Context, from event.Offset, most int, use func(event.Offset, event.Record) error) (event.Offset, error) {
+	l.look()
+	return l.memoryLog.Read(ctx, from, min(most, 1), use)
+}
+
+func TestWhileAFileIsMadeAnewWhatItSaidIsShown(t *testing.T) {
+	s := newSink(t)
+	log := &memoryLog{items: items(ta(tally(start, 1, 1)), d(decision(1, start, "1")), d(decision(2, start, "1")))}
+	log.items[0].Record.Tally.Labels = map[string]uint64{"1": 7}
+	apply(t, s, log.items)
+	before, ratio := s.Running(), s.shown.Load().ratios
+	looks := 0
+	watched := watchedLog{log, func() {
+		looks++
+		if !cmp.Equal(before, s.Running()) || !cmp.Equal(ratio, s.shown.Load().ratios) {
+			t.Errorf("before read %d: %+v", looks, s.Running())
+		}
+	}}
+	if err := s.Rebuild(context.Background(), 2, watched); err != nil || looks < 4 {
+		t.Fatal(looks, err)
+	}
+	// Then it goes on.
+	more := items(ta(log.items[0].Record.Tally))
+	more[0].At = 30
+	if err := s.Apply(context.Background(), 2, 30, 40, more); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.Running(); r[0].Positives != 14 {
+		t.Errorf("%+v", r)
+	}
+}
