@@ -32,6 +32,7 @@ type Totals struct {
 	Labels     map[string]uint64 // predictions by class
 	Outcomes   map[OutcomeKey]Sums
 	Confusions map[ConfusionKey]uint64
+	Cells      [FalseNegative + 1]uint64 // verified labels, by what the service's classes are called
 }
 
 // Sums are OutcomeSums as they are kept.
@@ -57,6 +58,9 @@ func (t *Totals) Merge(o *Totals) {
 	}
 	for label, n := range o.Labels {
 		t.Labels[label] += n
+	}
+	for i, n := range o.Cells {
+		t.Cells[i] += n
 	}
 	for key, n := range o.Confusions {
 		t.Confusions[key] += n
@@ -200,6 +204,11 @@ func (s *sequences) feedback(t *Totals, class Class) (f Feedback) {
 	rewards := t.Outcomes[OutcomeKey{Class: class, Kind: KindReward}]
 	f.Accuracy = s.accuracy.Interval(accuracy)
 	f.Reward = s.reward.Interval(stat.MomentsOf(rewards.N, rewards.Sum, rewards.Squares).Estimate())
+	if class == Verified {
+		f.TruePositives, f.FalsePositives = t.Cells[TruePositive], t.Cells[FalsePositive]
+		f.TrueNegatives, f.FalseNegatives = t.Cells[TrueNegative], t.Cells[FalseNegative]
+		return f
+	}
 	for key, n := range t.Confusions {
 		if key.Class != class {
 			continue

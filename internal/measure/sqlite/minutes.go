@@ -16,6 +16,7 @@ import (
 type minuteCounts struct {
 	minute  string
 	variant int64
+	classes measure.Classes // of the variant's predictions
 	*measure.Counts
 }
 
@@ -26,7 +27,7 @@ func (s *Sink) writeMinutes(ctx context.Context, b *batch) error {
 		if err != nil {
 			return err
 		}
-		all = append(all, minuteCounts{minuteText(key.Minute), variant, counts})
+		all = append(all, minuteCounts{minuteText(key.Minute), variant, s.classes(key.Variant), counts})
 	}
 	// Neighbours in the file are written one after the other.
 	slices.SortFunc(all, func(a, b minuteCounts) int {
@@ -70,7 +71,7 @@ func (m minuteCounts) values(quantiles [3]any) []any {
 	var cells [measure.FalseNegative + 1]uint64
 	for key, n := range m.Confusions {
 		if key.Class == measure.Verified {
-			cells[measure.ConfusionOf(key.Truth, key.Predicted)] += n
+			cells[m.classes.Confusion(key.Truth, key.Predicted)] += n
 		}
 	}
 	return []any{

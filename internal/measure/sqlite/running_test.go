@@ -116,6 +116,9 @@ func TestTheServicesClassesSayWhatIsPositive(t *testing.T) {
 	if diff := cmp.Diff([]measure.Running{want}, s.Running()); diff != "" {
 		t.Error(diff)
 	}
+	if got := table(t, s.db.DB, "SELECT true_positives, false_positives, true_negatives, false_negatives FROM variant_minutes"); got != "0|1|1|0\n" {
+		t.Errorf("the minutes have %s", got)
+	}
 	// Other names hold from then on, and take nothing back.
 	classes = []string{"spam", "ham"}
 	more := items(ta(counted))

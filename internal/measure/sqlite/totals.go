@@ -92,13 +92,15 @@ func each(ctx context.Context, tx *sql.Tx, query string, args []any, row func(sc
 
 func (all totalsOf) counts(ctx context.Context, tx *sql.Tx, span []any) error {
 	const query = `SELECT v.id, v.service, v.epoch, v.variant, v.version, sum(requests), sum(fallbacks), sum(limited), sum(shed),
-		sum(first_errors), sum(client_errors), sum(server_errors), sum(timeouts), sum(hang_ups), sum(ok_micros) FROM minutes` + ofSpan +
+		sum(first_errors), sum(client_errors), sum(server_errors), sum(timeouts), sum(hang_ups), sum(ok_micros),
+		sum(true_positives), sum(false_positives), sum(true_negatives), sum(false_negatives) FROM minutes` + ofSpan +
 		" GROUP BY v.id"
 	return each(ctx, tx, query, span, func(scan func(...any) error) error {
 		var id int64
 		t := &measure.Totals{Labels: map[string]uint64{}, Outcomes: map[measure.OutcomeKey]measure.Sums{}, Confusions: map[measure.ConfusionKey]uint64{}}
 		err := scan(&id, &t.Service, &t.Epoch, &t.Variant.Variant, &t.Version, &t.Requests, &t.Fallbacks, &t.Limited, &t.Shed, &t.FirstErrors,
-			&t.Errors[event.Client], &t.Errors[event.Server], &t.Errors[event.Timeout], &t.Errors[event.Gone], &t.Micros)
+			&t.Errors[event.Client], &t.Errors[event.Server], &t.Errors[event.Timeout], &t.Errors[event.Gone], &t.Micros,
+			&t.Cells[measure.TruePositive], &t.Cells[measure.FalsePositive], &t.Cells[measure.TrueNegative], &t.Cells[measure.FalseNegative])
 		all[id] = t
 		return err
 	})
