@@ -153,7 +153,7 @@ func run(ctx context.Context, o *options, out io.Writer) error {
 	panel := &panel{base: o.control, service: o.service, since: time.Now()}
 	before, err := panel.summary(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; is Serin running, and is its control plane at --control?", err)
 	}
 	seen := visit(ctx, o, rows)
 	seen.print(out, o)

@@ -171,7 +171,7 @@ func (c *crowd) say(ctx context.Context, u *user, r remark) {
 	if r.reaction == forges {
 		r.token = forge(r.token)
 	}
-	status, said, err := c.post(ctx, u, r)
+	status, said, err := c.tell(ctx, u, r)
 	switch {
 	case ctx.Err() != nil:
 		return
@@ -203,7 +203,7 @@ func (c *crowd) say(ctx context.Context, u *user, r remark) {
 
 // repeat speaks again of an answer, which must become what is expected.
 func (c *crowd) repeat(ctx context.Context, u *user, r remark, expected int, become string) {
-	status, said, err := c.post(ctx, u, r)
+	status, said, err := c.tell(ctx, u, r)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil || status != expected || said != become:
@@ -213,8 +213,8 @@ func (c *crowd) repeat(ctx context.Context, u *user, r remark, expected int, bec
 	}
 }
 
-// post sends a remark and returns what became of it.
-func (c *crowd) post(ctx context.Context, u *user, r remark) (status int, became string, err error) {
+// tell sends a remark and returns what became of it.
+func (c *crowd) tell(ctx context.Context, u *user, r remark) (status int, became string, err error) {
 	var answer struct{ Status string }
 	status, _, err = post(ctx, u, c.options.server+"/v1/feedback", map[string]any{"token": r.token, "correct": r.right}, &answer)
 	return status, answer.Status, err
