@@ -30,13 +30,25 @@ func (k *checkCmd) Run(say *speaker) error {
 		}
 		return err
 	}
+	type variant struct {
+		Name   string `json:"name"`
+		Model  string `json:"model"`
+		Weight string `json:"weight"` // as the file says it
+	}
 	type service struct {
-		Name  string `json:"name"`
-		Model string `json:"model"`
+		Name     string    `json:"name"`
+		Model    string    `json:"model"` // of the first variant
+		Variants []variant `json:"variants"`
 	}
 	services := []service{}
-	for _, s := range settings.Services {
-		services = append(services, service{s.Name, s.Variants[0].Model})
+	for i := range settings.Services {
+		s := &settings.Services[i]
+		weights := s.Traffic.FileWeights(s.VariantNames())
+		line := service{Name: s.Name, Model: s.Variants[0].Model}
+		for _, v := range s.Variants {
+			line.Variants = append(line.Variants, variant{v.Name, v.Model, weights[v.Name].String()})
+		}
+		services = append(services, line)
 	}
 	answer := struct {
 		OK       bool      `json:"ok"`
@@ -46,7 +58,14 @@ func (k *checkCmd) Run(say *speaker) error {
 	return say.answer(answer, func(w io.Writer) {
 		fmt.Fprintf(w, "%s is good\n", file)
 		for _, s := range services {
-			fmt.Fprintf(w, "  service %s answers with %s\n", s.Name, s.Model)
+			if len(s.Variants) == 1 {
+				fmt.Fprintf(w, "  service %s answers with %s\n", s.Name, s.Model)
+				continue
+			}
+			fmt.Fprintf(w, "  service %s answers with\n", s.Name)
+			for _, v := range s.Variants {
+				fmt.Fprintf(w, "    %s: %s, weight %s\n", v.Name, v.Model, v.Weight)
+			}
 		}
 		if len(services) == 0 {
 			fmt.Fprintln(w, "  no services: every model with a champion is served under its own name")

@@ -134,7 +134,7 @@ func Views() []View {
 			{"unit", Text, "as in decisions"},
 			{"correct", Int, "1 or 0 if it judges the prediction"},
 		}},
-		{"outcome_counts", "what became of all outcomes, repeats included", []Column{
+		{"outcome_counts", "what became of all outcomes in the log", []Column{
 			variantColumns[0],
 			{"status", Text, "counted, late, unknown, duplicate or conflict"},
 			{"n", Int, "how many"},
