@@ -37,6 +37,25 @@ type running struct {
 	dir    string
 	client *api.Client
 	stop   func() error
+	logged *text // what the server logs
+}
+
+// text is a log that is read while it is written.
+type text struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (w *text) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(p)
+}
+
+func (w *text) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.String()
 }
 
 // start serves dir until the test ends, or stop is called.
@@ -49,8 +68,11 @@ func start(t *testing.T, dir string, change func(*config.Config)) *running {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	listening, ended := make(chan Listening, 1), make(chan error, 1)
+	logged := &text{}
+	o := options(dir)
+	o.Log = slog.New(slog.NewTextHandler(logged, nil))
 	go func() {
-		ended <- Serve(ctx, options(dir), c, Watch{Listening: func(l Listening) { listening <- l }})
+		ended <- Serve(ctx, o, c, Watch{Listening: func(l Listening) { listening <- l }})
 	}()
 	stop := sync.OnceValue(func() error {
 		cancel()
@@ -63,7 +85,7 @@ func start(t *testing.T, dir string, change func(*config.Config)) *running {
 				t.Errorf("the server ends with %v", err)
 			}
 		})
-		return &running{l, dir, Server(dir), stop}
+		return &running{l, dir, Server(dir), stop, logged}
 	case err := <-ended:
 		t.Fatalf("the server does not start: %v", err)
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/serin-ml/serin/internal/measure"
 	telemetrysqlite "github.com/serin-ml/serin/internal/measure/sqlite"
 	"github.com/serin-ml/serin/internal/payload"
+	"github.com/serin-ml/serin/internal/sqlite"
 )
 
 // Names inside the data directory.
@@ -63,10 +65,11 @@ func openTelemetry(ctx context.Context, o Options, metrics prometheus.Registerer
 		return t, err
 	}
 	t.tellOpening()
-	if t.sink, err = telemetrysqlite.Open(ctx, filepath.Join(o.DataDir, telemetryName), telemetrysqlite.Options{Classes: versions.Classes}); err != nil {
+	figures := telemetrysqlite.Options{Classes: versions.Classes}
+	if t.sink, err = openSink(ctx, filepath.Join(o.DataDir, telemetryName), figures, t.log.End(), o.Log); err != nil {
 		return t, err
 	}
-	t.follower = measure.NewFollower(t.log, t.sink, measure.FollowerOptions{Now: o.Now})
+	t.follower = measure.NewFollower(t.log, t.sink, measure.FollowerOptions{Now: o.Now, Stuck: t.stuck})
 	t.payloads = payload.NewStore(payload.DirDisk(o.DataDir), o.Now)
 	capture := gateway.NewCapturer(gateway.CapturerOptions{Payloads: t.payloads, Services: services, Logger: o.Log, Metrics: metrics})
 	t.recorder = gateway.NewRecorder(gateway.RecorderOptions{Log: t.log, Now: o.Now, Logger: o.Log, Metrics: metrics, Capture: capture})
@@ -86,6 +89,41 @@ func (t *telemetry) tellOpening() {
 		t.logger.Error("the log is damaged", "error", d)
 	}
 }
+
+// stuck tells whoever reads the server's log why telemetry.db is not brought up to date. Answers go on meanwhile.
+func (t *telemetry) stuck(err error) {
+	if err == nil {
+		t.logger.Info("telemetry.db follows the log again")
+		return
+	}
+	t.logger.Error("telemetry.db cannot follow the log; answers go on, what is measured stands still", "error", err, "hint", fault.HintOf(err))
+}
+
+// openSink opens telemetry.db. All that it holds is in the log, so one that is damaged, or that has read further than the log goes (and
+// would leave out what is written from now on), is no reason not to start: it is set aside and made anew.
+func openSink(ctx context.Context, path string, o telemetrysqlite.Options, end event.Offset, log *slog.Logger) (*telemetrysqlite.Sink, error) {
+	sink, err := telemetrysqlite.Open(ctx, path, o)
+	switch {
+	case err == nil && sink.Applied() <= end:
+		return sink, nil
+	case err == nil:
+		err = errors.Join(fault.Conflictf("it has read a log up to offset %d, and the log ends at %d", sink.Applied(), end), sink.Close())
+	case !sqlite.IsDamaged(err):
+		return nil, err
+	}
+	aside := path + asideSuffix
+	log.Error("telemetry.db does not fit the log; it is set aside, and made anew from what the log holds", "error", err, "aside", aside)
+	for _, beside := range []string{"-shm", "-wal", ""} { // the file itself goes last: without it, the others would be taken for a new one's
+		_ = os.Remove(aside + beside) // of one that was set aside before
+		if err := os.Rename(path+beside, aside+beside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, diskError("telemetry", err)
+		}
+	}
+	return telemetrysqlite.Open(ctx, path, o)
+}
+
+// asideSuffix is behind the name of a telemetry.db that was set aside.
+const asideSuffix = ".aside"
 
 // known is what the telemetry has read, as feedback asks it.
 type known struct {

@@ -29,6 +29,8 @@ type FollowerOptions struct {
 	Wait func(ctx context.Context, d time.Duration) error
 	// Now is the clock for Lag; nil is time.Now.
 	Now func() time.Time
+	// Stuck hears, once for each, of an error that Run has come upon, and nil when Run goes on behind it; nil: nobody hears.
+	Stuck func(err error)
 }
 
 // Follower reads the log into a sink.
@@ -69,6 +71,9 @@ func NewFollower(log event.Log, sink Sink, options FollowerOptions) *Follower {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
+	if options.Stuck == nil {
+		options.Stuck = func(error) {}
+	}
 	return &Follower{log: log, sink: sink, options: options}
 }
 
@@ -93,15 +98,20 @@ func (f *Follower) Lag() Lag {
 // Run follows the log until ctx is done, and returns nil then. An error does not end it: it is shown in Lag and tried again, after a
 // wait that doubles up to 30 s. Damage in the log stops it at that place, as only a person may decide to do without the records there.
 func (f *Follower) Run(ctx context.Context) error {
-	backoff := backoffFirst
+	backoff, stuck := backoffFirst, ""
 	for {
-		pause := f.options.Every
-		if err := f.CatchUp(ctx); err != nil && ctx.Err() == nil {
+		pause, told := f.options.Every, stuck
+		err := f.CatchUp(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
 			f.note(func(l *Lag) { l.Err = err })
-			pause = backoff
+			pause, stuck = backoff, err.Error()
 			backoff = min(2*backoff, backoffMost)
-		} else {
-			backoff = backoffFirst
+		case err == nil:
+			backoff, stuck = backoffFirst, ""
+		}
+		if stuck != told {
+			f.options.Stuck(err)
 		}
 		if err := f.options.Wait(ctx, pause); err != nil {
 			return nil //nolint:nilerr // the context is done, as it should be in the end

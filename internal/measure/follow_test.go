@@ -80,8 +80,9 @@ func TestTheFollowerWaitsLongerAfterEachErrorAndRecovers(t *testing.T) {
 	l := &list{records: 3, broken: errors.New("damaged")}
 	ctx, cancel := context.WithCancel(context.Background())
 	var waits []time.Duration
+	var stuck []error
 	var f *Follower
-	f = NewFollower(l, l, FollowerOptions{Wait: func(_ context.Context, d time.Duration) error {
+	f = NewFollower(l, l, FollowerOptions{Stuck: func(err error) { stuck = append(stuck, err) }, Wait: func(_ context.Context, d time.Duration) error {
 		waits = append(waits, d)
 		switch len(waits) {
 		case 11:
@@ -98,8 +99,12 @@ func TestTheFollowerWaitsLongerAfterEachErrorAndRecovers(t *testing.T) {
 		}
 		return nil
 	}})
+	damage := l.broken
 	if err := f.Run(ctx); err != nil {
 		t.Error(err)
+	}
+	if len(stuck) != 2 || !errors.Is(stuck[0], damage) || stuck[1] != nil {
+		t.Errorf("told of %v, want the damage once and its end", stuck)
 	}
 	const ms = time.Millisecond
 	want := []time.Duration{100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 3200 * ms, 6400 * ms, 12800 * ms, 25600 * ms, 30000 * ms, 30000 * ms, 250 * ms}

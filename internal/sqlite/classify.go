@@ -59,6 +59,17 @@ func classifyCode(e *sqlite.Error, path string) error {
 	return fault.Internalf("%s: %w", path, e)
 }
 
+// IsDamaged tells whether err says that the file's content is damaged, or never was SQLite's. A file that can be made anew is then best
+// moved away.
+func IsDamaged(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return false
+	}
+	primary := e.Code() & 0xff
+	return primary == codes.SQLITE_CORRUPT || primary == codes.SQLITE_NOTADB
+}
+
 func full(err error, path string) error {
 	return fault.Unavailablef("no room left on the disk for %s: %w", path, err).
 		WithHint("free some space and try again; nothing that was stored is lost")
