@@ -48,7 +48,11 @@ func Serve(ctx context.Context, o Options, c *config.Config, watch Watch) (err e
 	if err := s.build(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.telemetry.Close()) }()
+	defer func() {
+		if err = errors.Join(err, s.telemetry.Close()); err != nil && ctx.Err() != nil {
+			o.Log.Error("the server could not end as it should", "error", err) // whoever was asked to stop says no more than that
+		}
+	}()
 	if err := s.listen(ctx); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/serin-ml/serin/internal/api"
+	"github.com/serin-ml/serin/internal/config"
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/event/disk"
 	"github.com/serin-ml/serin/internal/fault"
@@ -127,4 +129,22 @@ func TestADamagedLogIsToldWhileAnswersGoOn(t *testing.T) {
 	r.until(t, "the server's log tells", func([]api.Service) bool {
 		return strings.Contains(r.logged.String(), "telemetry.db cannot follow the log") && strings.Contains(r.logged.String(), "the log is damaged at offset")
 	})
+}
+
+func TestWhatGoesWrongAtTheEndIsLogged(t *testing.T) {
+	dir := t.TempDir()
+	logged, o, c := &text{}, options(dir), config.Default()
+	o.Log = slog.New(slog.NewTextHandler(logged, nil))
+	c.Server.HTTP, c.Server.GRPC, c.Server.Control = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	err := Serve(ctx, o, c, Watch{Listening: func(Listening) {
+		if err := os.RemoveAll(filepath.Join(dir, logName)); err != nil {
+			t.Error(err)
+		}
+		stop()
+	}})
+	if err == nil || !strings.Contains(logged.String(), "could not end as it should") {
+		t.Errorf("the end was %v, and the log says\n%s", err, logged)
+	}
 }

@@ -297,6 +297,19 @@ func TestTalliesOutliveALogThatFails(t *testing.T) {
 	}
 }
 
+func TestWhatIsLostAtTheEndIsTold(t *testing.T) {
+	s := newSplit(t, traffic.Spec{Weights: weights(t, "stable", "1")}, 0)
+	s.log.fail(event.ErrFull)
+	for range 7 {
+		s.ask(t, "", oneRow)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := s.recorder.Run(ended); !errors.Is(err, event.ErrFull) || !strings.HasPrefix(err.Error(), "7 requests") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestDecisionsThatFindNoRoomAreCounted(t *testing.T) {
 	s := newSplit(t, traffic.Spec{Weights: weights(t, "stable", "1")}, 10)
 	for range 25 {

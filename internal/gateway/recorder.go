@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -112,7 +113,10 @@ func (r *Recorder) Run(ctx context.Context) error {
 			err := r.writeTallies(writing) // before the detail, for which there may be no time
 			<-captured                     // its last decisions are in the queue
 			r.writeDecisions(writing)
-			return err
+			if err != nil {
+				return fmt.Errorf("%d requests that were answered are in no tally: %w", r.tallies.requests(), err)
+			}
+			return nil
 		case <-ticks:
 		}
 		r.writeDecisions(writing)

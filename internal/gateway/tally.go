@@ -162,6 +162,19 @@ func (t *tallies) take(now time.Time) []keyed {
 	return all
 }
 
+// requests returns how many requests wait to be written.
+func (t *tallies) requests() (n uint64) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		for _, cell := range s.cells {
+			n += cell.Requests
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
 // forget drops the units of epochs that have ended.
 func (s *tallyShard) forget() {
 	for key := range s.erred {
