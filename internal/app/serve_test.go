@@ -38,6 +38,7 @@ type running struct {
 	client *api.Client
 	stop   func() error
 	logged *text // what the server logs
+	fails  bool  // its end is to be an error
 }
 
 // text is a log that is read while it is written.
@@ -80,12 +81,13 @@ func start(t *testing.T, dir string, change func(*config.Config)) *running {
 	})
 	select {
 	case l := <-listening:
+		r := &running{Listening: l, dir: dir, client: Server(dir), stop: stop, logged: logged}
 		t.Cleanup(func() {
-			if err := stop(); err != nil {
+			if err := stop(); (err != nil) != r.fails {
 				t.Errorf("the server ends with %v", err)
 			}
 		})
-		return &running{l, dir, Server(dir), stop, logged}
+		return r
 	case err := <-ended:
 		t.Fatalf("the server does not start: %v", err)
 	}

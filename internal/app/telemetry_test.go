@@ -2,7 +2,6 @@ package app
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -13,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/serin-ml/serin/internal/api"
-	"github.com/serin-ml/serin/internal/config"
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/event/disk"
 	"github.com/serin-ml/serin/internal/fault"
@@ -133,18 +131,16 @@ func TestADamagedLogIsToldWhileAnswersGoOn(t *testing.T) {
 
 func TestWhatGoesWrongAtTheEndIsLogged(t *testing.T) {
 	dir := t.TempDir()
-	logged, o, c := &text{}, options(dir), config.Default()
-	o.Log = slog.New(slog.NewTextHandler(logged, nil))
-	c.Server.HTTP, c.Server.GRPC, c.Server.Control = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	err := Serve(ctx, o, c, Watch{Listening: func(Listening) {
-		if err := os.RemoveAll(filepath.Join(dir, logName)); err != nil {
-			t.Error(err)
-		}
-		stop()
-	}})
-	if err == nil || !strings.Contains(logged.String(), "could not end as it should") {
-		t.Errorf("the end was %v, and the log says\n%s", err, logged)
+	r := start(t, dir, nil)
+	r.importStump(t, 1)
+	r.until(t, "a model live", live(1))
+	if err := os.RemoveAll(filepath.Join(dir, logName)); err != nil { // before anything is written: there is no file that stays open
+		t.Fatal(err)
+	}
+	r.infer(t) // it answers all the same
+	r.fails = true
+	err := r.stop()
+	if log := r.logged.String(); err == nil || !strings.Contains(log, "could not end as it should") || !strings.Contains(log, "1 requests that were answered are in no tally") {
+		t.Errorf("the end was %v, and the log says\n%s", err, log)
 	}
 }
