@@ -76,6 +76,40 @@ func TestUnitsCountOnceInTheEpochWhereTheyWereFirstSeen(t *testing.T) {
 	}
 }
 
+// Whoever holds a plain cookie goes on with the share that it was drawn with, after the weights have changed too.
+func TestUnitsThatComeBackDoNotMixTheSharesOfNewOnes(t *testing.T) {
+	s := newSink(t)
+	var records []event.Record
+	shares := []map[string]float64{{"stable": 0.9, "canary": 0.1}, {"stable": 0.5, "canary": 0.5}}
+	ask := func(unit, policy int) {
+		drawn, assigned := unit/500, "stable"
+		if unit%[]int{10, 2}[drawn] == 0 {
+			assigned = "canary"
+		}
+		made := decision(len(records), start.Add(time.Duration(len(records))*time.Second), "")
+		made.Unit, made.PolicyVersion, made.Assigned, made.Propensity = fmt.Sprint("u", unit), uint64(policy), assigned, shares[drawn][assigned]
+		records = append(records, d(made))
+	}
+	for unit := range 500 {
+		ask(unit, 1)
+	}
+	for unit := range 500 {
+		ask(unit, 2) // who comes back
+		ask(500+unit, 2)
+	}
+	cut := len(records) / 3
+	apply(t, s, items(records...)[:cut])
+	apply(t, s, items(records...)[cut:])
+	if got, want := table(t, s.db.DB, "SELECT policy_version, variant, share, units FROM traffic_changes ORDER BY 1, 2"),
+		"1|canary|0.1|50\n1|stable|0.9|450\n2|canary|0.5|250\n2|stable|0.5|250\n"; got != want {
+		t.Errorf("got\n%s", got)
+	}
+	ratios, err := openReader(t, s, 0).Ratios(context.Background(), "reviews")
+	if err != nil || len(ratios) != 1 || ratios[0].Tested != 1000 || ratios[0].Mixed != 0 || ratios[0].Alarm {
+		t.Errorf("%+v, %v", ratios, err)
+	}
+}
+
 func TestRetentionLeavesWhatIsYoungAndRemovesAnHourAtATime(t *testing.T) {
 	s := newSink(t)
 	var records []event.Record

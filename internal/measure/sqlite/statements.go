@@ -40,7 +40,7 @@ func (s *statements) prepare(ctx context.Context, conn *sql.Conn) error {
 		{&s.known, "INSERT INTO known VALUES (?, ?, ?, ?)"},
 		{&s.slot, "INSERT INTO slots VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = ?2"},
 		{&s.scope, "INSERT INTO scopes VALUES (?, ?, ?, 0)"},
-		{&s.share, "INSERT INTO shares VALUES (?1, ?2, ?3, ?4, ?5, 0, 0) ON CONFLICT DO UPDATE SET mixed = 1"},
+		{&s.share, "INSERT INTO shares VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6) ON CONFLICT DO UPDATE SET share = iif(?6, share, ?4), mixed = ?6"},
 		{&s.shareUnits, "UPDATE shares SET units = ? WHERE scope = ? AND policy_version = ? AND variant = ?"},
 		{&s.scopeUnits, "UPDATE scopes SET units = ? WHERE id = ?"},
 		{&s.sketchOf, "SELECT body FROM minute_sketches WHERE minute = ? AND variant_id = ?"},

@@ -95,7 +95,7 @@ func (s *Sink) writeUnits(ctx context.Context, b *batch) error {
 	var keys []any
 	seen := map[scopeUnit]bool{}
 	for _, u := range b.units {
-		c, err := s.share(ctx, u)
+		c, err := s.scope(ctx, u.scopeKey)
 		if err != nil {
 			return err
 		}
@@ -118,7 +118,12 @@ func (s *Sink) writeUnits(ctx context.Context, b *batch) error {
 	for _, u := range b.units {
 		c := s.memory.scopes[u.scopeKey]
 		row := scopeUnit{c.id, u.unit}
-		if known, asked := seen[row]; known || !asked || c.units >= int64(s.options.MaxUnits) {
+		known, asked := seen[row]
+		isNew := asked && !known && c.units < int64(s.options.MaxUnits)
+		if err := s.share(ctx, c, u, isNew); err != nil {
+			return err
+		}
+		if !isNew {
 			continue
 		}
 		seen[row] = true
@@ -154,26 +159,35 @@ func (s *Sink) writeUnitRows(ctx context.Context, added []scopeUnit, changed map
 	return nil
 }
 
-// share returns the scope of a unit, and makes its row and the share's.
-func (s *Sink) share(ctx context.Context, u unitSeen) (*scope, error) {
-	c := s.memory.scopes[u.scopeKey]
-	if c == nil {
-		c = &scope{id: int64(len(s.memory.scopes) + 1), shares: map[shareKey]*share{}}
-		if _, err := s.sql.scope.ExecContext(ctx, c.id, u.service, int64(u.epoch)); err != nil {
-			return nil, err
-		}
-		s.memory.scopes[u.scopeKey] = c
-	}
-	row := c.shares[u.shareKey]
-	if row != nil && (row.mixed || math.Abs(row.share-u.share) <= measure.ShareTolerance) {
+// scope returns a service's epoch, and makes its row.
+func (s *Sink) scope(ctx context.Context, key scopeKey) (*scope, error) {
+	if c := s.memory.scopes[key]; c != nil {
 		return c, nil
 	}
-	if row == nil {
+	c := &scope{id: int64(len(s.memory.scopes) + 1), shares: map[shareKey]*share{}}
+	if _, err := s.sql.scope.ExecContext(ctx, c.id, key.service, int64(key.epoch)); err != nil {
+		return nil, err
+	}
+	s.memory.scopes[key] = c
+	return c, nil
+}
+
+// share notes the share that a decision states. A unit that was seen before may state the one of a policy before, with which it was drawn:
+// its word counts until that of a new one, and mixes nothing.
+func (s *Sink) share(ctx context.Context, c *scope, u unitSeen, isNew bool) error {
+	row := c.shares[u.shareKey]
+	switch {
+	case row == nil:
 		c.shares[u.shareKey] = &share{share: u.share}
-	} else {
+	case !isNew || row.mixed || math.Abs(row.share-u.share) <= measure.ShareTolerance:
+		return nil
+	case row.units == 0:
+		row.share = u.share
+	default:
 		row.mixed = true
 	}
 	s.memory.movedSplits[u.service] = true
-	_, err := s.sql.share.ExecContext(ctx, c.id, int64(u.policyVersion), u.variant, u.share, u.at)
-	return c, err
+	mixed := row != nil && row.mixed
+	_, err := s.sql.share.ExecContext(ctx, c.id, int64(u.policyVersion), u.variant, u.share, u.at, mixed)
+	return err
 }
