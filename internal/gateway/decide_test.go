@@ -327,6 +327,33 @@ func TestDecisionsThatFindNoRoomAreCounted(t *testing.T) {
 	}
 }
 
+// busy is a log for which the next decision waits after each write.
+type busy struct {
+	memory
+	recorder *Recorder
+	decision []int // in each append
+}
+
+func (b *busy) Append(ctx context.Context, records ...event.Record) (event.Offset, error) {
+	if records[0].Decision != nil {
+		if b.decision = append(b.decision, len(records)); len(b.decision) < 100 {
+			b.recorder.put(event.Decision{})
+		}
+	}
+	return b.memory.Append(ctx, records...)
+}
+
+func TestDecisionsDoNotKeepTalliesFromBeingWritten(t *testing.T) {
+	s := newSplit(t, traffic.Spec{Weights: weights(t, "stable", "1")}, 0)
+	log := &busy{recorder: s.recorder}
+	s.recorder.options.Log = log
+	s.ask(t, "", oneRow)
+	s.recorder.writeDecisions(t.Context())
+	if len(log.decision) != 1 {
+		t.Errorf("%d writes for one decision that waited", len(log.decision))
+	}
+}
+
 func TestFirstErrorsAreCountedByUnit(t *testing.T) {
 	s := newSplit(t, traffic.Spec{Weights: weights(t, "stable", "1"), Sticky: byUser}, 0)
 	for i := range 40 {

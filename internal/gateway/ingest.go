@@ -138,7 +138,7 @@ type claim struct {
 func (in *Ingest) add(ctx context.Context, outcomes []event.Outcome) ([]verdict, error) {
 	if in.options.Telemetry.Applied() < in.start {
 		return nil, fault.Unavailablef("the server has just started and is still reading what it was told before").
-			WithHint("send it again in a second")
+			WithHint("send it again in a second; if this lasts, the server's log says what it cannot read")
 	}
 	verdicts := make([]verdict, len(outcomes))
 	for {

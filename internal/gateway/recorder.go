@@ -149,17 +149,15 @@ func outlive(ctx context.Context, by time.Duration) (context.Context, context.Ca
 	return longer, func() { stop(); end() }
 }
 
-// writeDecisions writes what waits in the queue.
+// writeDecisions writes what waits in the queue. What comes meanwhile waits for the next time: tallies have their turn first.
 func (r *Recorder) writeDecisions(ctx context.Context) {
-	for {
-		batch := make([]event.Record, 0, min(len(r.queue), maxDecision))
+	for waiting := len(r.queue); waiting > 0; {
+		batch := make([]event.Record, 0, min(waiting, maxDecision))
 		for len(batch) < cap(batch) {
 			d := <-r.queue // nobody else takes from it
 			batch = append(batch, event.Record{Decision: &d})
 		}
-		if len(batch) == 0 {
-			return
-		}
+		waiting -= len(batch)
 		if _, err := r.options.Log.Append(ctx, batch...); err != nil {
 			r.dropped.WithLabelValues("log").Add(float64(len(batch)))
 			return
