@@ -195,8 +195,10 @@ func TestVersionsOfOneNameAreKeptApart(t *testing.T) {
 	m := meter(t, t.TempDir())
 	first, second := decided(t, 1, "stable"), decided(t, 2, "stable")
 	second.Version = unknownDigest
-	m.write(t, event.Record{Tally: tallied(first, 1, 0)}, event.Record{Tally: tallied(second, 1, 0)})
-	must(t, m.follower.CatchUp(t.Context()))
+	for _, d := range []*event.Decision{first, second} { // one after the other: of what comes at once none is the later one
+		m.write(t, event.Record{Tally: tallied(d, 1, 0)})
+		must(t, m.follower.CatchUp(t.Context()))
+	}
 	merged := newMeasured(m.telemetry, v, nil).merged()
 	for _, want := range []string{"2 (1.1.0)", "001122334455"} {
 		if merged[series{"reviews", "stable", want}] == nil {

@@ -69,7 +69,7 @@ func openTelemetry(ctx context.Context, o Options, metrics prometheus.Registerer
 	if t.sink, err = openSink(ctx, filepath.Join(o.DataDir, telemetryName), figures, t.log.End(), o.Log); err != nil {
 		return t, err
 	}
-	t.follower = measure.NewFollower(t.log, t.sink, measure.FollowerOptions{Now: o.Now, Stuck: t.stuck})
+	t.follower = measure.NewFollower(t.log, t.sink, measure.FollowerOptions{Now: o.Now, Stuck: t.stuck, Skipped: t.skipped})
 	t.payloads = payload.NewStore(payload.DirDisk(o.DataDir), o.Now)
 	capture := gateway.NewCapturer(gateway.CapturerOptions{Payloads: t.payloads, Services: services, Logger: o.Log, Metrics: metrics})
 	t.recorder = gateway.NewRecorder(gateway.RecorderOptions{Log: t.log, Now: o.Now, Logger: o.Log, Metrics: metrics, Capture: capture})
@@ -97,6 +97,11 @@ func (t *telemetry) stuck(err error) {
 		return
 	}
 	t.logger.Error("telemetry.db cannot follow the log; answers go on, what is measured stands still", "error", err, "hint", fault.HintOf(err))
+}
+
+// skipped tells of damage in the log. The view log_gaps keeps it.
+func (t *telemetry) skipped(damage *event.DamageError) {
+	t.logger.Error("records of the log are lost; what comes behind them counts", "error", damage, "bytes", uint64(damage.Next-damage.At))
 }
 
 // openSink opens telemetry.db. All that it holds is in the log, so one that is damaged, or that has read further than the log goes (and

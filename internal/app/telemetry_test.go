@@ -2,10 +2,8 @@ package app
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,7 +102,7 @@ func TestATelemetryOfALaterSerinIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestADamagedLogIsToldWhileAnswersGoOn(t *testing.T) {
+func TestDamageInTheLogCostsItsOwnRecordsAlone(t *testing.T) {
 	dir := t.TempDir()
 	logged(t, dir, 300)
 	segment := filepath.Join(dir, logName, fmt.Sprintf("%020d.log", 0))
@@ -117,16 +115,19 @@ func TestADamagedLogIsToldWhileAnswersGoOn(t *testing.T) {
 	r.importStump(t, 1)
 	r.until(t, "a model live", live(1))
 	r.infer(t)
-	stuck := func() bool {
-		_, text := r.send(t, http.MethodGet, "http://"+r.Control+"/metrics", "")
-		_, rest, found := strings.Cut(text, "\nserin_telemetry_lag_bytes ")
-		var bytes float64
-		return found && json.NewDecoder(strings.NewReader(rest)).Decode(&bytes) == nil && bytes > float64(len(file))/4
-	}
-	r.until(t, "the metric tells", func([]api.Service) bool { return stuck() })
 	r.until(t, "the server's log tells", func([]api.Service) bool {
-		return strings.Contains(r.logged.String(), "telemetry.db cannot follow the log") && strings.Contains(r.logged.String(), "the log is damaged at offset")
+		return strings.Contains(r.logged.String(), "records of the log are lost") && strings.Contains(r.logged.String(), "the log is damaged at offset")
 	})
+	r.until(t, "what is behind counts", func([]api.Service) bool { return decisionsOf(t, dir) > 290 })
+	rows, err := telemetryFile(filepath.Join(dir, telemetryName)).Query(t.Context(), "SELECT count(*), max(why) FROM log_gaps")
+	must(t, err)
+	defer rows.Close()
+	for row, err := range rows.All {
+		must(t, err)
+		if row[0].(int64) != 1 || !strings.Contains(fmt.Sprint(row[1]), "damaged") {
+			t.Errorf("the gaps are %v", row)
+		}
+	}
 }
 
 func TestWhatGoesWrongAtTheEndIsLogged(t *testing.T) {

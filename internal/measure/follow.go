@@ -31,6 +31,8 @@ type FollowerOptions struct {
 	Now func() time.Time
 	// Stuck hears, once for each, of an error that Run has come upon, and nil when Run goes on behind it; nil: nobody hears.
 	Stuck func(err error)
+	// Skipped hears of damage in the log behind which the follower goes on; nil: nobody hears.
+	Skipped func(damage *event.DamageError)
 }
 
 // Follower reads the log into a sink.
@@ -71,6 +73,9 @@ func NewFollower(log event.Log, sink Sink, options FollowerOptions) *Follower {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
+	if options.Skipped == nil {
+		options.Skipped = func(*event.DamageError) {}
+	}
 	if options.Stuck == nil {
 		options.Stuck = func(error) {}
 	}
@@ -96,7 +101,7 @@ func (f *Follower) Lag() Lag {
 }
 
 // Run follows the log until ctx is done, and returns nil then. An error does not end it: it is shown in Lag and tried again, after a
-// wait that doubles up to 30 s. Damage in the log stops it at that place, as only a person may decide to do without the records there.
+// wait that doubles up to 30 s. Behind damage in the log it goes on, and writes down the gap.
 func (f *Follower) Run(ctx context.Context) error {
 	backoff, stuck := backoffFirst, ""
 	for {
@@ -164,6 +169,11 @@ func (f *Follower) step(ctx context.Context, generation uint64, at event.Offset)
 			return at, failed
 		}
 		return next, nil
+	}
+	// What is damaged is lost; that what comes behind it should not count either would be worse. The gap is written down with its reason.
+	if damage, ok := errors.AsType[*event.DamageError](err); ok && damage.Next > at {
+		f.options.Skipped(damage)
+		return damage.Next, f.sink.Skip(ctx, generation, damage.Next, damage.Error())
 	}
 	return at, err
 }
