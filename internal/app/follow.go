@@ -70,7 +70,7 @@ func newFollower(c *config.Config, f follower) (*follower, error) {
 			return nil, err
 		}
 		service := gateway.NewService(gateway.ServiceOptions{
-			Name: s.Name, Default: s.Default, Variants: variants, Policy: policy, Labels: s.Labels.Classes, Threshold: s.Labels.Threshold,
+			Name: s.Name, Default: s.Default, Variants: variants, Policy: policy, Pinned: s.Pinned, Labels: s.Labels.Classes, Threshold: s.Labels.Threshold,
 			Timeout: s.Timeout, Body: int64(s.Limits.BodyBytes), Rows: s.Limits.Rows, Routes: routes, Capture: capture,
 		})
 		f.add(service, refs...)

@@ -22,6 +22,7 @@ type Service struct {
 	Default  bool          `yaml:"default" jsonschema:"default=false" jsonschema_description:"Whether calls that name no service (a bare /api/v1.0/predictions) come here. At most one service is the default; if there is only one, it is."`
 	Variants []Variant     `yaml:"variants,required" jsonschema:"required,minItems=1,maxItems=64" jsonschema_description:"The ways to answer. Several share the traffic by their weights."`
 	Traffic  traffic.Spec  `yaml:"traffic" jsonschema_description:"Which variant answers whom. May be left out when there is one variant."`
+	Pinned   bool          `yaml:"pinned" jsonschema:"default=false" jsonschema_description:"Whether a call may name a version (/versions/3), and so go around the weights. Of one variant the version that is live may always be named."`
 	Labels   Labels        `yaml:"labels" jsonschema_description:"What the classes of the prediction are called, for telemetry."`
 	Routes   []Route       `yaml:"routes" jsonschema_description:"Methods and paths of the service's own, with JSON contracts of their own."`
 	Timeout  time.Duration `yaml:"timeout" jsonschema:"default=1s" jsonschema_description:"How long an answer may take, from the request's last byte on; then the client gets 503. More than 0, at most 10m."`

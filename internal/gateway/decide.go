@@ -103,6 +103,10 @@ func (g *Gateway) decide(d *decision, w http.ResponseWriter, r *http.Request, pi
 // pinned returns the variant that has the version a path names. It is an error where others are ready and none has it; that none is
 // ready is told as ever.
 func (s *Service) pinned(version string) (*Variant, *Live, error) {
+	if len(s.variants) > 1 && !s.options.Pinned {
+		return nil, nil, fault.NotFoundf("service %q shares its traffic between versions; none can be named", s.Name()).
+			WithHint("leave the version out of the path; `pinned: true` in serin.yaml lets calls name one")
+	}
 	for _, v := range s.variants {
 		if live := v.Live(); live != nil && strconv.Itoa(live.Number) == version {
 			return v, live, nil

@@ -451,15 +451,39 @@ func BenchmarkDecide(b *testing.B) {
 
 func TestAVersionThatNobodyServesIsAnAnswerToo(t *testing.T) {
 	s := newSplit(t, traffic.Spec{Weights: weights(t, "stable", "1", "canary", "1")}, 0)
-	r := httptest.NewRequest(http.MethodPost, "/v2/models/sums/versions/9/infer", strings.NewReader(oneRow))
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
-	if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "version 1 is") {
-		t.Errorf("%d %s", w.Code, w.Body)
+	ask := func(version, want string) {
+		t.Helper()
+		r := httptest.NewRequest(http.MethodPost, "/v2/models/sums/versions/"+version+"/infer", strings.NewReader(fmt.Sprintf(v2Row, 1)))
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
 	}
+	ask("2", "none can be named") // unless the service is configured so
+	s.service.options.Pinned = true
+	ask("9", "version 1 is")
 	s.write(t)
 	if n := len(s.log.decisions()) + len(s.log.tallied()); n != 0 {
 		t.Errorf("%d decisions and tallies of a request that no variant was asked", n)
+	}
+}
+
+func TestANamedVersionGoesAroundTheWeights(t *testing.T) {
+	s := newSplit(t, traffic.Spec{Weights: weights(t, "stable", "1", "canary", "0")}, 0)
+	s.service.options.Pinned = true
+	for range 5 {
+		r := httptest.NewRequest(http.MethodPost, "/v2/models/sums/versions/2/infer", strings.NewReader(fmt.Sprintf(v2Row, 1)))
+		w := httptest.NewRecorder()
+		if s.ServeHTTP(w, r); w.Code != http.StatusOK || len(w.Result().Cookies()) != 0 {
+			t.Fatalf("%d %s %v", w.Code, w.Body, w.Result().Cookies())
+		}
+	}
+	s.write(t)
+	for _, d := range s.log.decisions() {
+		if d.Assigned != "canary" || d.Reason != event.Match || d.Propensity != 1 {
+			t.Errorf("%+v", d)
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ type ServiceOptions struct {
 	Found     bool // found in the registry rather than configured: the server can be ready without it
 	Variants  []VariantOptions
 	Policy    *traffic.Policy // for the same variants in the same order; nil: the first answers everything
+	Pinned    bool            // a call may name a version, and so go around the policy; of one variant it always may
 	Labels    []string        // names of the classes of a prediction; of two, the second is the positive one
 	Threshold float64         // from which number on a prediction of one number is the second of two classes; 0 means DefaultThreshold
 	Timeout   time.Duration   // for everything from the request's last byte to the answer; 0 means DefaultTimeout
