@@ -45,7 +45,8 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 			t.Fatal(err)
 		}
 		client := app.Server(dir)
-		var killed *time.Timer // set by the first import that is acknowledged: a busy machine may take long to start
+		// It lives until a moment after the first import that is acknowledged, as a busy machine may take long to start; and not for ever.
+		killed, first := time.AfterFunc(time.Minute, func() { _ = server.Process.Kill() }), true
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
@@ -62,8 +63,9 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 					continue // it is dead, or does not listen yet
 				}
 				acknowledged[imported.Version.Number] = value
-				if killed == nil {
-					killed = time.AfterFunc(time.Duration(random.IntN(400))*time.Millisecond, func() { _ = server.Process.Kill() })
+				if first {
+					killed.Reset(time.Duration(random.IntN(400)) * time.Millisecond)
+					first = false
 				}
 				moved, err := client.MoveAlias(t.Context(), "m", "champion", api.AliasChange{To: strconv.Itoa(imported.Version.Number), By: "test"})
 				if err == nil {

@@ -176,8 +176,7 @@ func TestKillLosesNoOutcomeAndCountsEachOnce(t *testing.T) {
 			}
 		}
 	}
-	server, _ := startServer(t, dir, config) // which reads what is left of the log
-	waitUntilRead(t, options)
+	server, _ := startServer(t, dir, config) // which has read the log to its end when it stops
 	_ = server.Process.Signal(syscall.SIGTERM)
 	if err := server.Wait(); err != nil {
 		t.Errorf("the last server: %v", err)
@@ -215,23 +214,6 @@ func ask(t *testing.T, o app.Options, sql string) []any {
 		t.Fatalf("%s: %v", sql, result.Rows)
 	}
 	return result.Rows[0]
-}
-
-// waitUntilRead waits until the telemetry has read the log to its end, which it does within moments.
-func waitUntilRead(t *testing.T, o app.Options) {
-	t.Helper()
-	for last := ""; ; {
-		now := fmt.Sprint(ask(t, o, "select (select count(*) from outcomes), (select sum(requests) from variant_minutes)"))
-		if now == last {
-			return
-		}
-		last = now
-		select {
-		case <-t.Context().Done():
-			t.Fatal("the telemetry does not come to rest")
-		case <-time.After(time.Second):
-		}
-	}
 }
 
 // check compares what the clients were told with what the telemetry has.

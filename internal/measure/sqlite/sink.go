@@ -140,8 +140,7 @@ func (s *Sink) Apply(ctx context.Context, generation uint64, from, to event.Offs
 	})
 }
 
-// Skip goes on behind records that cannot be read, and writes the gap and its reason down; log_gaps shows them. Only who may decide
-// to do without those records calls it.
+// Skip goes on behind records that cannot be read, and writes the gap and its reason down; log_gaps shows them.
 func (s *Sink) Skip(ctx context.Context, generation uint64, to event.Offset, why string) error {
 	if err := s.lock(ctx); err != nil {
 		return err

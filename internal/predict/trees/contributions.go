@@ -7,10 +7,6 @@ func (f *forest[F]) contributions(ctx context.Context, rows, out []F) error {
 	x, k, width := f.explainer(), f.outputs(), f.features+1
 	var w walkthrough
 	sums := make([]float64, min(block, len(rows)/f.features)*k*width)
-	scale := 1.0
-	if f.rounds > 0 {
-		scale = 1 / float64(f.rounds)
-	}
 	var err error
 	blocks := f.inBlocks(ctx, rows, func(from, to int, imgs []F) {
 		sums := sums[:(to-from)*k*width]
@@ -26,12 +22,10 @@ func (f *forest[F]) contributions(ctx context.Context, rows, out []F) error {
 		}
 		for i, v := range sums {
 			if i%width == f.features {
-				v = x.bias[i/width%k]
+				output := i / width % k
+				v = x.bias[output] + float64(f.base[output])
 			}
-			out[from*k*width+i] = F(v * scale)
-			if i%width == f.features {
-				out[from*k*width+i] = F(v*scale + float64(f.base[i/width%k]))
-			}
+			out[from*k*width+i] = F(v)
 		}
 	})
 	if blocks != nil {

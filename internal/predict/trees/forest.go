@@ -48,7 +48,6 @@ type forest[F number] struct {
 	features int
 	base     []F  // the base score of each output
 	baseLast bool // the base score is added after the trees, not before: sums depend on it
-	rounds   int  // 0, or by how much the sum of the trees is divided: a random forest's answer is their mean
 
 	columns  int // the largest feature that is used, and one
 	widest   int // the tree that uses it
@@ -133,9 +132,6 @@ func (f *forest[F]) margins(ctx context.Context, rows, out []F) error {
 		return err
 	}
 	for i := range out {
-		if f.rounds > 0 {
-			out[i] /= F(f.rounds)
-		}
 		if f.baseLast {
 			out[i] += f.base[i%k]
 		}
