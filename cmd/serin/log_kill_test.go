@@ -25,11 +25,28 @@ import (
 // public is users who ask a server and say how it went, and all that they were told.
 type public struct {
 	mu        sync.Mutex
+	heard     *sync.Cond     // an answer came
 	attempts  int            // predictions asked for
 	answers   []time.Time    // when each was answered
 	told      map[string]int // outcomes that were acknowledged: their numbers, by id
 	tried     map[string]int // outcomes that were sent
 	surprises []string
+}
+
+// forget begins a round: no answer has been heard in it.
+func (p *public) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answers = nil
+}
+
+// await waits until n answers have been heard.
+func (p *public) await(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.answers) < n {
+		p.heard.Wait()
+	}
 }
 
 // visit asks and gives feedback until ctx ends.
@@ -52,6 +69,7 @@ func (p *public) visit(ctx context.Context, address string, writer, round int) {
 		answer.Body.Close()
 		p.mu.Lock()
 		p.answers = append(p.answers, time.Now())
+		p.heard.Broadcast()
 		p.mu.Unlock()
 		id := fmt.Sprintf("outcome-%d-%d-%d", round, writer, n)
 		p.tell(ctx, client, address, answer.Header.Get("Serin-Decision"), id, n)
@@ -123,9 +141,9 @@ func startServer(t *testing.T, dir, config string) (*exec.Cmd, string) {
 }
 
 // TestKillLosesNoOutcomeAndCountsEachOnce kills a server under load at random instants, 16 clients asking and giving feedback. No outcome
-// that was acknowledged is lost or counted twice, and the tallies are what the clients saw, but for what was answered in the last two
-// seconds before a kill (tallies are written every second). Every fifth server is stopped in good order, and then nothing is missing.
-// SERIN_KILLS sets the rounds.
+// that was acknowledged is lost or counted twice, and the tallies are what the clients saw, but for what was answered in the last three
+// seconds before a kill (tallies are written every second). Every fifth server, and the last, is stopped in good order, and then nothing
+// is missing. SERIN_KILLS sets the rounds.
 func TestKillLosesNoOutcomeAndCountsEachOnce(t *testing.T) {
 	rounds := 5
 	if os.Getenv("CI") == "true" {
@@ -148,23 +166,25 @@ func TestKillLosesNoOutcomeAndCountsEachOnce(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	p := &public{told: map[string]int{}, tried: map[string]int{}}
+	p.heard = sync.NewCond(&p.mu)
 	least := 0
 	for round := range rounds {
-		p.answers = nil
+		p.forget()
 		server, address := startServer(t, dir, config)
 		ctx, stop := context.WithCancel(t.Context())
 		var writers sync.WaitGroup
 		for w := range 16 {
 			writers.Go(func() { p.visit(ctx, address, w, round) })
 		}
-		time.Sleep(time.Duration(1500+random.IntN(1500)) * time.Millisecond) // how long it lives, which is what is drawn
+		p.await(1)
+		time.Sleep(time.Duration(1000+random.IntN(3000)) * time.Millisecond) // how long it lives, which is what is drawn
 		counted := time.Now()
-		if round%5 == 4 {
+		if round%5 == 4 || round == rounds-1 {
 			stop()
 			writers.Wait()
 			_ = server.Process.Signal(syscall.SIGTERM)
 		} else {
-			counted = counted.Add(-2 * time.Second)
+			counted = counted.Add(-3 * time.Second)
 			_ = server.Process.Kill()
 		}
 		_ = server.Wait()
