@@ -13,6 +13,7 @@ import (
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/tensor"
+	"github.com/serin-ml/serin/internal/traffic"
 	"github.com/serin-ml/serin/internal/wire"
 )
 
@@ -27,15 +28,32 @@ type question struct {
 // find is how a route finds the service that a question is for.
 type find func(t *table, r *http.Request) (*Service, error)
 
+// call is one request for a prediction, whichever transport it came over.
+type call struct {
+	ctx    context.Context // its caller's
+	facts  traffic.Facts   // whom it comes from
+	fields wire.Call       // what it has beside its body
+	body   body
+	header http.Header // of the answer
+	secure bool        // over TLS
+}
+
+// body is what a call brings; it is read once the variant is known that has to take it.
+type body interface {
+	// read appends the whole body to b, at most limit bytes of it.
+	read(b *bytes.Buffer, limit int64) error
+}
+
 // predict returns the handler of a prediction route.
 func (g *Gateway) predict(d Dialect, label string, find find) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		q := question{dialect: d, label: label, version: r.PathValue("version")}
 		b := scratch.Get().(*buffers)
 		defer b.release()
-		b.decision = decision{}
-		b.in.Reset() // of what another request sent
+		b.reset()
+		b.http = httpCall{w: w, r: r}
+		q := question{dialect: d, label: label, version: r.PathValue("version")}
+		c := call{ctx: r.Context(), facts: traffic.FromRequest(r), fields: &b.http, body: &b.http, header: w.Header(), secure: r.TLS != nil}
 		var err error
 		q.service, err = find(g.services.Load(), r)
 		switch {
@@ -43,20 +61,21 @@ func (g *Gateway) predict(d Dialect, label string, find find) http.HandlerFunc {
 		case r.Method != http.MethodPost && label != routeLabel: // a route has been found by its method
 			err = errMethod
 		default:
-			err = g.answer(b, w, r, q)
+			err = g.answer(b, &c, &q)
 		}
 		status := http.StatusOK
 		if err != nil {
 			status = statusOf(err)
-			g.explain(r, q, status, err)
+			g.explain(c.ctx, &q, status, err)
 			if status == http.StatusMethodNotAllowed {
 				w.Header().Set("Allow", http.MethodPost)
 			}
-			b.out = d.Error(b.out[:0], status, public(err))
+			b.frame, b.out = wire.Frame{}, d.Error(b.out[:0], status, public(err))
 		}
 		took := time.Since(start)
 		if status != statusGone { // where nobody listens
-			took = g.write(w, status, b.out, start)
+			g.send(w, status, b.frame, b.out)
+			took = time.Since(start)
 		}
 		b.sample(q.label, status)
 		g.done(&q, &b.decision, status, took)
@@ -78,17 +97,17 @@ func (g *Gateway) done(q *question, d *decision, status int, took time.Duration)
 }
 
 // requestID returns the id that a Seldon request answers with: its own or the decision's, echoed in a header as that protocol does.
-func requestID(d *decision, w http.ResponseWriter, r *http.Request, label string) string {
+func requestID(d *decision, c *call, label string) string {
 	if label != seldonLabel {
 		return ""
 	}
-	id := r.Header.Get("Seldon-Puid")
+	id := c.facts.Header("Seldon-Puid")
 	if id == "" || len(id) > maxRequestID {
 		id = d.id.String()
 	} else {
 		d.requestID = id
 	}
-	w.Header().Set("Seldon-Puid", id)
+	c.header.Set("Seldon-Puid", id)
 	return id
 }
 
@@ -96,7 +115,7 @@ func requestID(d *decision, w http.ResponseWriter, r *http.Request, label string
 const maxRequestID = 256
 
 // answer decodes the body, asks the model within the service's deadline and leaves what it says, encoded, in b.out.
-func (g *Gateway) answer(b *buffers, w http.ResponseWriter, r *http.Request, q question) (err error) {
+func (g *Gateway) answer(b *buffers, c *call, q *question) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			g.options.Log.Error("panic while answering", "service", q.service.Name(), "panic", p, "stack", string(debug.Stack()))
@@ -105,22 +124,22 @@ func (g *Gateway) answer(b *buffers, w http.ResponseWriter, r *http.Request, q q
 	}()
 	d := &b.decision
 	d.service = q.service
-	if err := g.decide(d, w, r, q.version); err != nil {
+	if err := g.decide(d, c, q.version); err != nil {
 		return err
 	}
 	in := g.metrics.inFlight.WithLabelValues(q.service.Name(), d.answered.Name())
 	in.Inc()
 	defer in.Dec()
-	id := requestID(d, w, r, q.label)
-	if err := readBody(&b.in, w, r, q.service.options.Body); err != nil {
+	id := requestID(d, c, q.label)
+	if err := c.body.read(&b.in, q.service.options.Body); err != nil {
 		return err
 	}
 	d.bodies.whole = true
 	// How fast the client sends is its own affair; the time of the service begins with the last byte.
-	ctx, cancel := context.WithTimeout(r.Context(), q.service.options.Timeout)
+	ctx, cancel := context.WithTimeout(c.ctx, q.service.options.Timeout)
 	defer cancel()
 	live := d.live
-	exchange, err := decode(q.dialect, b.in.Bytes(), r, live.Model.Signature(), wire.Limits{Rows: q.service.options.Rows})
+	exchange, err := decode(q.dialect, b.in.Bytes(), c.fields, live.Model.Signature(), wire.Limits{Rows: q.service.options.Rows})
 	if err != nil {
 		return err
 	}
@@ -148,6 +167,9 @@ func (g *Gateway) answer(b *buffers, w http.ResponseWriter, r *http.Request, q q
 		Service: q.service.Name(), Model: live.Name, Version: strconv.Itoa(live.Number), Semver: live.Semver, ID: id,
 		Variant: d.answered.Name(), DecisionID: decisionID, Token: d.token,
 	}, response)
+	if f, ok := exchange.(wire.Framer); ok {
+		b.frame = f.Frame()
+	}
 	return err
 }
 
@@ -222,9 +244,6 @@ func readBody(b *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return &statusError{http.StatusUnsupportedMediaType, fault.Invalidf("content encoding %.40q is not supported; send the body as it is", encoding)}
 	}
-	if r.Header.Get("Inference-Header-Content-Length") != "" {
-		return &statusError{http.StatusUnsupportedMediaType, fault.Invalidf("binary tensors are not supported; send JSON tensors (in tritonclient: binary_data=False)")}
-	}
 	if n := r.ContentLength; n > 0 && n <= limit {
 		b.Grow(int(n) + bytes.MinRead)
 	}
@@ -244,33 +263,46 @@ func readBody(b *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int
 	return nil
 }
 
+// binaryHeader tells how much of a body is JSON, before binary tensors.
+const binaryHeader = "Inference-Header-Content-Length"
+
 // writeTimeout is how long a client may take to read its answer.
 const writeTimeout = 30 * time.Second
 
-// write sends the answer and returns how long the whole request took.
-func (g *Gateway) write(w http.ResponseWriter, status int, body []byte, start time.Time) time.Duration {
+// write sends an answer in JSON.
+func (g *Gateway) write(w http.ResponseWriter, status int, body []byte) {
+	g.send(w, status, wire.Frame{}, body)
+}
+
+// send sends an answer.
+func (g *Gateway) send(w http.ResponseWriter, status int, frame wire.Frame, body []byte) {
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
+	if frame.ContentType == "" {
+		frame.ContentType = "application/json"
+	}
+	if frame.HeaderBytes > 0 {
+		h.Set(binaryHeader, strconv.Itoa(frame.HeaderBytes))
+	}
+	h.Set("Content-Type", frame.ContentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	// A client that does not read must not hold the connection for ever. What cannot set a deadline (a test) needs none.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client may have gone; there is nobody to tell
-	return time.Since(start)
 }
 
 // explain logs a failure: ours loudly, the caller's for those who look.
-func (g *Gateway) explain(r *http.Request, q question, status int, err error) {
+func (g *Gateway) explain(ctx context.Context, q *question, status int, err error) {
 	service := ""
 	if q.service != nil {
 		service = q.service.Name()
 	}
 	attrs := []any{"dialect", q.label, "service", service, "status", status, "error", err}
 	if status >= http.StatusInternalServerError {
-		g.options.Log.ErrorContext(r.Context(), "request failed", attrs...)
+		g.options.Log.ErrorContext(ctx, "request failed", attrs...)
 		return
 	}
-	g.options.Log.DebugContext(r.Context(), "request refused", attrs...)
+	g.options.Log.DebugContext(ctx, "request refused", attrs...)
 }
 
 // statusError is an error whose HTTP status is finer than its kind's.
@@ -295,8 +327,13 @@ var errMethod = &statusError{http.StatusMethodNotAllowed, fault.Invalidf("predic
 
 // statusOf returns the status that tells err: its own, or its kind's.
 func statusOf(err error) int {
-	if s, ok := errors.AsType[*statusError](err); ok {
+	switch s, ok := errors.AsType[*statusError](err); {
+	case ok:
 		return s.status
+	case errors.Is(err, wire.ErrCannotExplain):
+		return http.StatusNotImplemented
+	case errors.Is(err, wire.ErrUnsupportedMedia):
+		return http.StatusUnsupportedMediaType
 	}
 	return fault.HTTPStatus(err)
 }
@@ -310,13 +347,22 @@ func notThisVersion(pinned string, live *Live) error {
 type buffers struct {
 	in       bytes.Buffer
 	out      []byte
+	frame    wire.Frame // of out
 	decision decision
+	http     httpCall
+}
+
+// reset forgets the request before.
+func (b *buffers) reset() {
+	b.in.Reset()
+	b.out, b.frame, b.decision = b.out[:0], wire.Frame{}, decision{}
 }
 
 // keepBuffers is the size up to which buffers are kept; what a large request has grown is left to the collector.
 const keepBuffers = 1 << 20
 
 func (b *buffers) release() {
+	b.http = httpCall{}
 	if b.in.Cap() <= keepBuffers && cap(b.out) <= keepBuffers {
 		scratch.Put(b)
 	}

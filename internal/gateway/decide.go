@@ -45,9 +45,9 @@ type random func() uint64
 // Uint64 implements traffic.Random.
 func (r random) Uint64() uint64 { return r() }
 
-// decide picks who answers r, and sets the cookies and the token of the answer. A version that the path pins picks the variant that has
+// decide picks who answers c, and sets the cookies and the token of the answer. A version that the path pins picks the variant that has
 // it. Where the one that is to answer has no version ready, another does, by the weights of those that have.
-func (g *Gateway) decide(d *decision, w http.ResponseWriter, r *http.Request, pinned string) error {
+func (g *Gateway) decide(d *decision, c *call, pinned string) error {
 	s := d.service
 	var named *Variant
 	var err error
@@ -64,11 +64,11 @@ func (g *Gateway) decide(d *decision, w http.ResponseWriter, r *http.Request, pi
 	d.choice = traffic.Choice{Propensity: 1}
 	d.reason = event.Weights
 	if d.policy != nil {
-		d.choice = d.policy.Pick(traffic.FromRequest(r), random(g.options.Random))
+		d.choice = d.policy.Pick(c.facts, random(g.options.Random))
 		d.unitLen = len(d.policy.AppendUnit(d.unit[:0], d.choice.Unit))
 		d.bucket = traffic.Bucket(d.unit[:d.unitLen])
 		if named == nil {
-			d.policy.SetCookies(w.Header(), d.choice, r.TLS != nil)
+			d.policy.SetCookies(c.header, d.choice, c.secure)
 		}
 	} else {
 		d.bucket = traffic.Bucket(d.id[:]) // nobody: a unit for this request alone
@@ -93,7 +93,7 @@ func (g *Gateway) decide(d *decision, w http.ResponseWriter, r *http.Request, pi
 	if d.answered == nil {
 		d.answered = d.assigned
 	}
-	g.sign(d, w)
+	g.sign(d, c.header)
 	if d.live == nil {
 		return fault.Unavailablef("service %q has no model ready to answer", s.Name())
 	}
@@ -141,7 +141,7 @@ func (d *decision) failOver() {
 }
 
 // sign puts the token on the answer.
-func (g *Gateway) sign(d *decision, w http.ResponseWriter) {
+func (g *Gateway) sign(d *decision, to http.Header) {
 	if g.options.Keys == nil {
 		return
 	}
@@ -153,7 +153,7 @@ func (g *Gateway) sign(d *decision, w http.ResponseWriter) {
 	}
 	var text [128]byte
 	d.token = string(event.AppendToken(text[:0], g.options.Keys, t))
-	w.Header()[TokenHeader] = []string{d.token} // canonical already
+	to[TokenHeader] = []string{d.token} // canonical already
 }
 
 // record is the decision as it is written down.

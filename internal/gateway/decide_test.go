@@ -433,12 +433,12 @@ func BenchmarkDecide(b *testing.B) {
 	s := newSplit(b, traffic.Spec{Weights: weights(b, "stable", "80", "canary", "20"), Sticky: byUser}, 1<<20)
 	r := httptest.NewRequest(http.MethodPost, "/api/v1.0/predictions", nil)
 	r.Header.Set("X-User", "user-17")
-	w := httptest.NewRecorder()
+	c := call{ctx: b.Context(), facts: traffic.FromRequest(r), header: http.Header{}}
 	var d decision
 	b.ReportAllocs()
 	for b.Loop() {
 		d = decision{service: s.service}
-		if err := s.decide(&d, w, r, ""); err != nil {
+		if err := s.decide(&d, &c, ""); err != nil {
 			b.Fatal(err)
 		}
 		s.recorder.done(&d, http.StatusOK, time.Millisecond)

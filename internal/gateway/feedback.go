@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"time"
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/fault"
@@ -65,7 +64,6 @@ const (
 func (f *feedback) answering(d Dialect, label string, answer func(b *buffers, r *http.Request) (status int, err error)) http.HandlerFunc {
 	g := f.gateway
 	return func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
 		b := scratch.Get().(*buffers)
 		defer b.release()
 		b.in.Reset()
@@ -79,7 +77,7 @@ func (f *feedback) answering(d Dialect, label string, answer func(b *buffers, r 
 			status = statusOf(err)
 			if status < http.StatusInternalServerError { // what failed is counted by item, and logged where it did
 				f.count("", "", refused)
-				g.explain(r, question{label: label}, status, err)
+				g.explain(r.Context(), &question{label: label}, status, err)
 			}
 			switch status {
 			case statusGone:
@@ -91,7 +89,7 @@ func (f *feedback) answering(d Dialect, label string, answer func(b *buffers, r 
 			}
 			b.out = d.Error(b.out[:0], status, public(err))
 		}
-		g.write(w, status, b.out, start)
+		g.write(w, status, b.out)
 	}
 }
 

@@ -120,7 +120,6 @@ func TestEveryPathAnswersInItsDialect(t *testing.T) {
 		{"too long", post, "/v2/models/a/infer", strings.Repeat(" ", 1001), nil, 413, `{"error":"the body is larger than 1000 bytes"}`},
 		{"too many rows", post, "/v2/models/a/infer", `{"inputs":[{"name":"input","datatype":"FP32","shape":[11,2],"data":[` + strings.Repeat("1,", 21) + `1]}]}`, nil, 400, `...rows`},
 		{"compressed", post, "/v2/models/a/infer", v2, []string{"Content-Encoding", "gzip"}, 415, `...content encoding`},
-		{"binary tensors", post, "/v2/models/a/infer", v2, []string{"Inference-Header-Content-Length", "10"}, 415, `...binary_data=False`},
 		{"model hangs", post, "/v2/models/a/infer", fmt.Sprintf(v2Row, hangs), nil, 503, `{"error":"no answer within 50ms"}`},
 		{"model panics", post, "/v2/models/a/infer", fmt.Sprintf(v2Row, panics), nil, 500, `{"error":"the model failed on this request"}`},
 		{"v2 unready", post, "/v2/models/b/infer", v2, nil, 503, `{"error":"service \"b\" has no model ready to answer"}`},

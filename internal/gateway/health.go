@@ -3,7 +3,6 @@ package gateway
 import (
 	"encoding/json"
 	"net/http"
-	"time"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/wire"
@@ -101,7 +100,7 @@ func (g *Gateway) Ready() bool {
 // routeHealth mounts /healthz (the process answers), /readyz (send traffic), and an answer for paths nobody knows.
 func (g *Gateway) routeHealth() {
 	g.mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
-		g.write(w, http.StatusOK, []byte(`{"ok":true}`), time.Time{})
+		g.write(w, http.StatusOK, []byte(`{"ok":true}`))
 	})
 	g.mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
 		h, ready := g.report()
@@ -113,10 +112,10 @@ func (g *Gateway) routeHealth() {
 		case !ready:
 			status = http.StatusServiceUnavailable
 		}
-		g.write(w, status, body, time.Time{})
+		g.write(w, status, body)
 	})
 	g.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		err := fault.NotFoundf("nothing is served at %.200q", r.URL.Path)
-		g.write(w, http.StatusNotFound, wire.OpenInference{}.Error(nil, http.StatusNotFound, err), time.Time{})
+		g.write(w, http.StatusNotFound, wire.OpenInference{}.Error(nil, http.StatusNotFound, err))
 	})
 }

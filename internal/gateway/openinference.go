@@ -3,7 +3,6 @@ package gateway
 import (
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/wire"
@@ -82,6 +81,6 @@ func (g *Gateway) get(path string, document func(*http.Request) ([]byte, error))
 		if err != nil {
 			body = wire.OpenInference{}.Error(nil, status, err)
 		}
-		g.write(w, status, body, time.Time{})
+		g.write(w, status, body)
 	})
 }

@@ -1,11 +1,11 @@
 package gateway
 
 import (
+	"bytes"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/tensor"
@@ -46,18 +46,21 @@ func (s *Service) Fits(signature tensor.Signature) error {
 }
 
 // decode reads a request in a dialect.
-func decode(d Dialect, body []byte, r *http.Request, s tensor.Signature, l wire.Limits) (wire.Exchange, error) {
+func decode(d Dialect, body []byte, call wire.Call, s tensor.Signature, l wire.Limits) (wire.Exchange, error) {
 	if c, ok := d.(callDialect); ok {
-		return c.DecodeCall(body, &httpCall{r: r}, s, l)
+		return c.DecodeCall(body, call, s, l)
 	}
 	return d.Decode(body, s, l)
 }
 
-// httpCall gives a dialect what a request has beside its body.
+// httpCall is what a request over HTTP brings: its body, and for a dialect what it has beside that.
 type httpCall struct {
+	w     http.ResponseWriter
 	r     *http.Request
 	query url.Values
 }
+
+func (c *httpCall) read(b *bytes.Buffer, limit int64) error { return readBody(b, c.w, c.r, limit) }
 
 // Lookup implements wire.Call.
 func (c *httpCall) Lookup(from wire.Origin, name string) (string, int) {
@@ -195,6 +198,6 @@ func (g *Gateway) routed(r *http.Request) http.Handler {
 		allowed := strings.Join(slices.Compact(m.others), ", ")
 		w.Header().Set("Allow", allowed)
 		err := fault.Invalidf("%.200s is asked with %s", r.URL.Path, allowed)
-		g.write(w, http.StatusMethodNotAllowed, (*wire.Mapped)(nil).Error(nil, http.StatusMethodNotAllowed, err), time.Time{})
+		g.write(w, http.StatusMethodNotAllowed, (*wire.Mapped)(nil).Error(nil, http.StatusMethodNotAllowed, err))
 	})
 }
