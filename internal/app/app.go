@@ -21,11 +21,13 @@ type Options struct {
 	Version string // of Serin
 	Log     *slog.Logger
 	Now     func() time.Time
+
+	Runtimes []registry.NamedRuntime // more of them than the binary has, asked after those
 }
 
-// runtimes are all that the binary knows, in the order in which they are asked whether an artefact is theirs.
-func runtimes() []registry.NamedRuntime {
-	return []registry.NamedRuntime{
+// runtimes are all that the binary knows, in the order in which they are asked whether an artefact is theirs, and then more.
+func runtimes(more []registry.NamedRuntime) []registry.NamedRuntime {
+	return append([]registry.NamedRuntime{
 		{Name: "trees", Runtime: trees.Runtime{}},
-	}
+	}, more...)
 }
