@@ -138,7 +138,7 @@ func (c *mlflowCall) records(key string) {
 		c.notList(key, kind)
 		return
 	}
-	c.table(key)
+	c.v1Table(key)
 }
 
 // split reads {"columns": [...], "index": [...], "data": [[...], ...]}.
@@ -211,7 +211,7 @@ func (c *mlflowCall) names() []string {
 }
 
 // frame reads the rows of a data frame whose columns have names; nil: none.
-func (c *mlflowCall) frame(t *table, names []string) {
+func (c *mlflowCall) frame(t *v1Table, names []string) {
 	s := &c.s
 	if kind := s.Peek(); kind != jsonscan.Array {
 		c.notList(t.what, kind)
@@ -242,7 +242,7 @@ func (c *mlflowCall) frame(t *table, names []string) {
 }
 
 // widen gives an open model as many columns as the first row has.
-func (c *mlflowCall) widen(t *table) {
+func (c *mlflowCall) widen(t *v1Table) {
 	if !t.open || t.rows > 0 {
 		return
 	}

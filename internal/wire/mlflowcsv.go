@@ -78,7 +78,7 @@ func csvError(err error, empty string) error {
 }
 
 // record takes a row of a CSV.
-func (t *table) record(r *csv.Reader, names []string, order []int, fields []string) error {
+func (t *v1Table) record(r *csv.Reader, names []string, order []int, fields []string) error {
 	line, _ := r.FieldPos(0)
 	if len(fields) != len(order) {
 		return fault.Invalidf("the CSV, line %d: the row has %d fields, the header has %d", line, len(fields), len(order))

@@ -8,7 +8,7 @@ import (
 )
 
 // fill reads the value at s into what a name stands for: a target, or ^i for the whole input i.
-func (t *table) fill(s *jsonscan.Scanner, at int) error {
+func (t *v1Table) fill(s *jsonscan.Scanner, at int) error {
 	if at < 0 {
 		return t.whole(s, ^at)
 	}
@@ -16,7 +16,7 @@ func (t *table) fill(s *jsonscan.Scanner, at int) error {
 }
 
 // read reads the value at s into a target of the present row. The error is about the value; what is wrong with the JSON is left in s.
-func (t *table) read(s *jsonscan.Scanner, i int) error {
+func (t *v1Table) read(s *jsonscan.Scanner, i int) error {
 	g := &t.targets[i]
 	if err := t.mark(i); err != nil {
 		return err
@@ -34,7 +34,7 @@ func (t *table) read(s *jsonscan.Scanner, i int) error {
 }
 
 // whole reads a list into all columns of an input.
-func (t *table) whole(s *jsonscan.Scanner, input int) error {
+func (t *v1Table) whole(s *jsonscan.Scanner, input int) error {
 	first, end := t.span(input)
 	for i := first; i < end; i++ {
 		if err := t.mark(i); err != nil {
@@ -54,7 +54,7 @@ func (t *table) whole(s *jsonscan.Scanner, input int) error {
 }
 
 // list reads a list into the present row of an input.
-func (t *table) list(s *jsonscan.Scanner, input int) error {
+func (t *v1Table) list(s *jsonscan.Scanner, input int) error {
 	in := &t.inputs[input]
 	if kind := s.Peek(); kind == jsonscan.None {
 		s.Skip() // which says what is wrong

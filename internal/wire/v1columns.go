@@ -32,7 +32,7 @@ type column struct {
 
 // columns are gathered before they are put together: no room is made for rows of which only one value has come.
 type columns struct {
-	table  *table
+	v1Table  *v1Table
 	whole  []tensor.Tensor // by input; without a shape: it has not come
 	single []column        // by target; without data: it has not come
 	first  string          // the name that came first
@@ -50,7 +50,7 @@ func (c *rowsCall) byName(key string) {
 		c.fail(err)
 		return
 	}
-	g := columns{table: t, whole: make([]tensor.Tensor, len(t.inputs)), single: make([]column, len(t.targets)), left: c.limits.Elements}
+	g := columns{v1Table: t, whole: make([]tensor.Tensor, len(t.inputs)), single: make([]column, len(t.targets)), left: c.limits.Elements}
 	start := c.s
 	s := &c.s
 	s.Object()
@@ -72,9 +72,9 @@ func (c *rowsCall) byName(key string) {
 	}
 }
 
-// inputsOnly is a table without columns, for a model that leaves the size of its rows open: its inputs have names all the same.
-func (c *rowsCall) inputsOnly(key string, why error) (*table, error) {
-	t := &table{what: key, limits: c.limits, byName: map[string]int{}}
+// inputsOnly is a v1Table without columns, for a model that leaves the size of its rows open: its inputs have names all the same.
+func (c *rowsCall) inputsOnly(key string, why error) (*v1Table, error) {
+	t := &v1Table{what: key, limits: c.limits, byName: map[string]int{}}
 	for i := range c.signature.Inputs {
 		if len(c.signature.Inputs[i].Columns) > 0 {
 			return nil, why
@@ -87,19 +87,19 @@ func (c *rowsCall) inputsOnly(key string, why error) (*table, error) {
 
 // column reads what came under a name: at is what it stands for.
 func (c *rowsCall) column(g *columns, name string, at int) {
-	what := g.table.what + "." + name[:min(len(name), 80)]
+	what := g.v1Table.what + "." + name[:min(len(name), 80)]
 	input := ^at
 	if at >= 0 {
-		input = g.table.targets[at].input
+		input = g.v1Table.targets[at].input
 	}
-	whole := at < 0 || g.table.inputs[input].width == g.table.targets[at].width
-	spec := g.table.inputs[input].spec
+	whole := at < 0 || g.v1Table.inputs[input].width == g.v1Table.targets[at].width
+	spec := g.v1Table.inputs[input].spec
 	if whole && g.whole[input].Data != nil || !whole && g.single[at].data != nil {
 		c.fail(fault.Invalidf("%s is given twice", what))
 		return
 	}
 	if !whole {
-		spec = &tensor.Spec{Name: name, DType: g.table.inputs[input].cell.reads(), Shape: []int{-1}}
+		spec = &tensor.Spec{Name: name, DType: g.v1Table.inputs[input].cell.reads(), Shape: []int{-1}}
 	}
 	v, ok := c.one(what, spec, g)
 	if !ok {
@@ -156,7 +156,7 @@ func (c *rowsCall) one(what string, spec *tensor.Spec, g *columns) (tensor.Tenso
 
 // join puts columns together into inputs.
 func (c *rowsCall) join(g *columns) {
-	t := g.table
+	t := g.v1Table
 	t.rows = g.rows
 	for k := range t.targets {
 		switch i := t.targets[k].input; {
@@ -196,7 +196,7 @@ func (c *rowsCall) join(g *columns) {
 }
 
 // spread copies a column into the rows.
-func (t *table) spread(k int, from column) error {
+func (t *v1Table) spread(k int, from column) error {
 	g := &t.targets[k]
 	to, width := &t.data[g.input], t.inputs[g.input].width
 	for row := range from.rows {

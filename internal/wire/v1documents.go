@@ -38,7 +38,7 @@ func V1ModelStatus(name string, ready bool, versions []V1Version) []byte {
 }
 
 // V1ModelList returns what GET /v1/models says.
-func V1ModelList(names []string) []byte { return ModelList(names) }
+func V1ModelList(names []string) []byte { return AppendModelList(nil, names) }
 
 // V1Metadata returns what GET /v1/models/NAME/metadata says in TensorFlow Serving: the one signature, with sizes of -1 where any goes. Outputs
 // on demand are left out, since a predict call does not answer with them.

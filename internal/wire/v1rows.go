@@ -50,7 +50,7 @@ func (c *rowsCall) instances(key string) {
 	case !some:
 		c.fail(fault.Invalidf("%q holds no rows; send at least one", key))
 	case (first == jsonscan.Object || inner == jsonscan.Object) && !binary, len(c.signature.Inputs) != 1:
-		c.table(key)
+		c.v1Table(key)
 	default:
 		c.lists(key)
 	}
@@ -138,8 +138,8 @@ func fitRows(got, want []int) ([]int, error) {
 	return nil, fault.Invalidf("it has the shape %v; the model takes %v (-1: any number)", got, want).WithHint("send a list of rows, even for one row")
 }
 
-// table reads rows of any form for any model.
-func (c *rowsCall) table(key string) {
+// v1Table reads rows of any form for any model.
+func (c *rowsCall) v1Table(key string) {
 	t, err := newTable(key, c.signature, c.limits)
 	if err != nil {
 		c.fail(err)
@@ -163,7 +163,7 @@ func (c *rowsCall) table(key string) {
 }
 
 // take makes the request of what t has gathered.
-func (c *rowsCall) take(t *table) {
+func (c *rowsCall) take(t *v1Table) {
 	switch {
 	case c.s.Err() != nil:
 	case t.rows == 0:
@@ -174,7 +174,7 @@ func (c *rowsCall) take(t *table) {
 }
 
 // row reads a row: an object, a list of objects that together name its values, a list of values, or a bare value.
-func (c *rowsCall) row(t *table) {
+func (c *rowsCall) row(t *v1Table) {
 	s := &c.s
 	switch kind := s.Peek(); kind {
 	case jsonscan.None:
@@ -201,7 +201,7 @@ func (c *rowsCall) row(t *table) {
 }
 
 // object reads values by name.
-func (c *rowsCall) object(t *table) {
+func (c *rowsCall) object(t *v1Table) {
 	s := &c.s
 	start := c.s
 	if kind := s.Peek(); kind != jsonscan.Object {
@@ -233,7 +233,7 @@ func (c *rowsCall) object(t *table) {
 }
 
 // learn looks at all names of an object, from its start on, for what they may mean to a model that knows none of them.
-func (c *rowsCall) learn(t *table, s jsonscan.Scanner) {
+func (c *rowsCall) learn(t *v1Table, s jsonscan.Scanner) {
 	var names []string
 	s.Object()
 	for s.Next() {
@@ -255,7 +255,7 @@ func (c *rowsCall) learn(t *table, s jsonscan.Scanner) {
 }
 
 // at records an error about a field of the present row: err, or what is wrong with the JSON there.
-func (c *rowsCall) at(t *table, field string, err error) {
+func (c *rowsCall) at(t *v1Table, field string, err error) {
 	if err == nil {
 		err = fault.Invalidf("cannot be read: %w", c.s.Err())
 	}
@@ -266,7 +266,7 @@ func (c *rowsCall) at(t *table, field string, err error) {
 }
 
 // values reads a row of values in the given order, or in the model's where it is nil.
-func (c *rowsCall) values(t *table, order []int) {
+func (c *rowsCall) values(t *v1Table, order []int) {
 	s := &c.s
 	want := len(t.targets)
 	if order != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/serin-ml/serin/internal/tensor"
 )
 
-// table gathers rows cell by cell, for a model of any inputs: rows that call their values by name, and rows that have them in order.
-type table struct {
+// v1Table gathers rows cell by cell, for a model of any inputs: rows that call their values by name, and rows that have them in order.
+type v1Table struct {
 	what    string       // what the client calls the rows: "instances", "dataframe_split.data"
 	limits  Limits       // none is 0
 	inputs  []tableInput // of the model
@@ -42,9 +42,9 @@ type spot struct {
 	column string
 }
 
-// newTable makes an empty table for a model.
-func newTable(what string, signature tensor.Signature, l Limits) (*table, error) {
-	t := &table{what: what, limits: l, inputs: make([]tableInput, len(signature.Inputs)), data: make([]cells, len(signature.Inputs))}
+// newTable makes an empty v1Table for a model.
+func newTable(what string, signature tensor.Signature, l Limits) (*v1Table, error) {
+	t := &v1Table{what: what, limits: l, inputs: make([]tableInput, len(signature.Inputs)), data: make([]cells, len(signature.Inputs))}
 	for i := range signature.Inputs {
 		spec := &signature.Inputs[i]
 		in := &t.inputs[i]
@@ -68,7 +68,7 @@ func newTable(what string, signature tensor.Signature, l Limits) (*table, error)
 }
 
 // aim makes the targets.
-func (t *table) aim() {
+func (t *v1Table) aim() {
 	t.targets, t.width, t.byName = t.targets[:0], 0, nil
 	for i := range t.inputs {
 		in := &t.inputs[i]
@@ -98,7 +98,7 @@ func cellTarget(d tensor.DType) target {
 }
 
 // widen gives an open model as many columns as a request has.
-func (t *table) widen(n int) {
+func (t *v1Table) widen(n int) {
 	if in := &t.inputs[0]; t.open && n != in.width && len(in.spec.Columns) == 0 && n > 0 && n <= t.limits.Elements {
 		in.width = n
 		t.aim()
@@ -106,7 +106,7 @@ func (t *table) widen(n int) {
 }
 
 // find returns what a name stands for.
-func (t *table) find(name string) (at int, known bool) {
+func (t *v1Table) find(name string) (at int, known bool) {
 	if t.byName == nil {
 		t.byName = make(map[string]int, len(t.targets)+len(t.inputs))
 		for i := range t.inputs {
@@ -129,7 +129,7 @@ func (t *table) find(name string) (at int, known bool) {
 }
 
 // labels returns what each target is called; nil where one of them has no name.
-func (t *table) labels() []string {
+func (t *v1Table) labels() []string {
 	labels := make([]string, len(t.targets))
 	for i := range t.targets {
 		if labels[i] = t.targets[i].column; labels[i] == "" {
@@ -142,7 +142,7 @@ func (t *table) labels() []string {
 // order tells what each of a row's values is for, by their names: a target, or ^i for the whole input i. Names that only count (f0, f1,
 // ... in any order) stand for positions where the model has none of them. Where tabular, the names must cover the row, and other names
 // tell nothing to a model whose own columns have no names or only count: its runtime took columns in order when it was trained.
-func (t *table) order(names []string, tabular bool) ([]int, error) {
+func (t *v1Table) order(names []string, tabular bool) ([]int, error) {
 	if tabular {
 		t.widen(len(names))
 	}
@@ -183,7 +183,7 @@ func (t *table) order(names []string, tabular bool) ([]int, error) {
 }
 
 // covers tells whether an order fills every target once.
-func (t *table) covers(order []int) bool {
+func (t *v1Table) covers(order []int) bool {
 	n, filled := 0, make([]bool, len(t.targets))
 	for _, at := range order {
 		from, to := at, at+1
@@ -202,7 +202,7 @@ func (t *table) covers(order []int) bool {
 }
 
 // span tells which targets are of an input.
-func (t *table) span(input int) (from, to int) {
+func (t *v1Table) span(input int) (from, to int) {
 	for from < len(t.targets) && t.targets[from].input < input {
 		from++
 	}
@@ -213,7 +213,7 @@ func (t *table) span(input int) (from, to int) {
 }
 
 // ambiguous says that a column's name stands for several.
-func (t *table) ambiguous(err error) error {
+func (t *v1Table) ambiguous(err error) error {
 	if t.twice == "" {
 		return err
 	}
@@ -221,7 +221,7 @@ func (t *table) ambiguous(err error) error {
 		WithHint("send each input as a list by its own name: %s", t.inputNames())
 }
 
-func (t *table) inputNames() string {
+func (t *v1Table) inputNames() string {
 	names := make([]string, len(t.inputs))
 	for i := range t.inputs {
 		names[i] = t.inputs[i].spec.Name
@@ -253,7 +253,7 @@ func counts(names []string) (places []int, counted bool) {
 }
 
 // begin makes room for a row, within the limits.
-func (t *table) begin() error {
+func (t *v1Table) begin() error {
 	switch {
 	case t.rows == t.limits.Rows:
 		return fault.Invalidf("%s holds more than %d rows; send them in several requests", t.what, t.limits.Rows)
@@ -268,7 +268,7 @@ func (t *table) begin() error {
 }
 
 // mark notes that a target is filled in the present row, once.
-func (t *table) mark(i int) error {
+func (t *v1Table) mark(i int) error {
 	if t.seen[i] == int32(t.rows) {
 		return fault.Invalidf("is given twice")
 	}
@@ -277,7 +277,7 @@ func (t *table) mark(i int) error {
 }
 
 // end checks that the row is whole.
-func (t *table) end() error {
+func (t *v1Table) end() error {
 	for i := range t.targets {
 		if t.seen[i] != int32(t.rows) {
 			return &FieldError{t.place(t.label(i)), fault.Invalidf("is missing").WithHint("send null for a value that is not known")}
@@ -287,7 +287,7 @@ func (t *table) end() error {
 }
 
 // label is what a target is called in errors.
-func (t *table) label(i int) string {
+func (t *v1Table) label(i int) string {
 	if i < 0 {
 		return t.inputs[^i].spec.Name
 	}
@@ -298,7 +298,7 @@ func (t *table) label(i int) string {
 }
 
 // place names a field of the present row: "" is the row itself.
-func (t *table) place(field string) string {
+func (t *v1Table) place(field string) string {
 	row := t.what + "[" + strconv.Itoa(max(0, t.rows-1)) + "]"
 	if field == "" || field[0] == '[' {
 		return row + field
@@ -307,13 +307,13 @@ func (t *table) place(field string) string {
 }
 
 // cell returns where a target of the present row is.
-func (t *table) cell(i int) (*cells, int) {
+func (t *v1Table) cell(i int) (*cells, int) {
 	in := t.targets[i].input
 	return &t.data[in], (t.rows-1)*t.inputs[in].width + t.targets[i].at
 }
 
 // tensors returns what was gathered, one tensor for each input of the model.
-func (t *table) tensors() []tensor.Tensor {
+func (t *v1Table) tensors() []tensor.Tensor {
 	list := make([]tensor.Tensor, len(t.inputs))
 	for i := range t.inputs {
 		spec := t.inputs[i].spec
