@@ -112,7 +112,7 @@ func bools(a *array, out []bool) []bool {
 func texts(a *array, out []string) []string {
 	for a.next(len(out)) {
 		if a.plain && a.s.Peek() == jsonscan.Object {
-			out = append(out, readBinary(a.s))
+			out = append(out, readB64(a.s))
 			continue
 		}
 		out = append(out, a.s.String())

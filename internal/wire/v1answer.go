@@ -67,7 +67,7 @@ func appendColumns(dst []byte, resp *tensor.Response) (_ []byte, err error) {
 // appendWhole writes all of an output.
 func appendWhole(dst []byte, o *tensor.Tensor, binary bool) ([]byte, error) {
 	if texts, ok := o.Data.([]string); ok && binary && isBinary(o) {
-		return appendBinary(dst, texts, o.Shape), nil
+		return appendB64(dst, texts, o.Shape), nil
 	}
 	return appendNested(dst, o, doubles)
 }
@@ -78,7 +78,7 @@ func appendRowOf(dst []byte, o *tensor.Tensor, row int, binary bool) ([]byte, er
 	from, to := row*width, (row+1)*width
 	shape := o.Shape[1:]
 	if texts, ok := o.Data.([]string); ok && binary && isBinary(o) {
-		return appendBinary(dst, texts[from:to], shape), nil
+		return appendB64(dst, texts[from:to], shape), nil
 	}
 	if len(shape) > 0 {
 		if width == 0 {
@@ -97,8 +97,8 @@ func appendRowOf(dst []byte, o *tensor.Tensor, row int, binary bool) ([]byte, er
 // isBinary tells whether an output of bytes is no text, which TensorFlow tells by its name.
 func isBinary(o *tensor.Tensor) bool { return strings.HasSuffix(o.Name, "_bytes") }
 
-// appendBinary writes bytes in base64, in lists of the given shape.
-func appendBinary(dst []byte, texts []string, shape []int) []byte {
+// appendB64 writes bytes in base64, in lists of the given shape.
+func appendB64(dst []byte, texts []string, shape []int) []byte {
 	if len(shape) == 0 {
 		dst = append(dst, `{"b64":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, []byte(texts[0]))
@@ -107,7 +107,7 @@ func appendBinary(dst []byte, texts []string, shape []int) []byte {
 	dst = append(dst, '[')
 	for i := range shape[0] {
 		step := len(texts) / shape[0]
-		dst = appendBinary(comma(dst, i), texts[i*step:(i+1)*step], shape[1:])
+		dst = appendB64(comma(dst, i), texts[i*step:(i+1)*step], shape[1:])
 	}
 	return append(dst, ']')
 }

@@ -81,7 +81,7 @@ func (t *target) loose(s *jsonscan.Scanner) (v cell, err error) {
 	kind := s.Peek()
 	switch {
 	case kind == jsonscan.Object && t.kind == textCells && startsBinary(*s):
-		return cell{text: readBinary(s)}, nil
+		return cell{text: readB64(s)}, nil
 	case kind == jsonscan.Array:
 		s.Array()
 	case kind == jsonscan.Object:
@@ -110,8 +110,8 @@ func startsBinary(s jsonscan.Scanner) bool {
 	return s.Next() && string(s.Key()) == "b64"
 }
 
-// readBinary reads {"b64": "..."}, the form in which the v1 protocols have bytes that are no text.
-func readBinary(s *jsonscan.Scanner) string {
+// readB64 reads {"b64": "..."}, the form in which the v1 protocols have bytes that are no text.
+func readB64(s *jsonscan.Scanner) string {
 	s.Object()
 	if !s.Next() || string(s.Key()) != "b64" {
 		s.Failf(`an object where text or {"b64": ...} should be`)
