@@ -72,6 +72,7 @@ type buffers struct {
 	spent    spent
 	fed      string // the service that a feedback call was about, if it was taken in
 	http     httpCall
+	rpc      rpcCall
 }
 
 // spent is where the time of a request went, as far as it came. Rows is how many it asked for.
@@ -92,9 +93,10 @@ const keepBuffers = 1 << 20
 
 func (b *buffers) release() {
 	b.http, b.body = httpCall{}, nil
+	b.rpc.free()
 	if b.in.Cap() <= keepBuffers && cap(b.out) <= keepBuffers {
 		scratch.Put(b)
 	}
 }
 
-var scratch = sync.Pool{New: func() any { return new(buffers) }}
+var scratch = sync.Pool{New: func() any { return &buffers{rpc: rpcCall{header: http.Header{}}} }}

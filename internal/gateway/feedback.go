@@ -28,7 +28,8 @@ func (g *Gateway) routeFeedback() {
 	if g.options.Ingest == nil {
 		return
 	}
-	f := &feedback{gateway: g, ingest: g.options.Ingest, clients: clientKey(g.options.Keys)}
+	g.feedback = &feedback{gateway: g, ingest: g.options.Ingest, clients: clientKey(g.options.Keys)}
+	f := g.feedback
 	g.mux.HandleFunc("/v1/feedback", f.answering(wire.OpenInference{}, "feedback", false, f.items))
 	g.routeSeldonFeedback(f)
 }

@@ -1,9 +1,12 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/fault"
@@ -26,6 +29,9 @@ func (g *Gateway) routeSeldonFeedback(f *feedback) {
 			if err != nil {
 				return 0, err
 			}
+			if b.body, err = unwrapped(b.body, r.Header.Get("Content-Type")); err != nil {
+				return 0, err
+			}
 			return f.seldon(r.Context(), b, traffic.FromRequest(r), service)
 		})
 	}
@@ -39,6 +45,19 @@ func (g *Gateway) routeSeldonFeedback(f *feedback) {
 	g.mux.HandleFunc("/send-feedback", handler(whole)) // of a model microservice
 }
 
+// unwrapped returns the JSON of a call that comes as the field json of a form, as Seldon's client sends it to a model microservice.
+func unwrapped(body []byte, contentType string) ([]byte, error) {
+	kind, _, _ := strings.Cut(contentType, ";")
+	if !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") || bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
+		return body, nil
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil || !form.Has("json") {
+		return nil, fault.Invalidf("the form has no field json").WithHint("send the feedback as JSON")
+	}
+	return []byte(form.Get("json")), nil
+}
+
 // seldon answers the feedback call in b.body about a service, nil if the call names none.
 func (f *feedback) seldon(ctx context.Context, b *buffers, facts traffic.Facts, service *Service) (status int, err error) {
 	opinions, err := f.seldonOpinions(ctx, b.body, facts, service)
@@ -46,12 +65,9 @@ func (f *feedback) seldon(ctx context.Context, b *buffers, facts traffic.Facts, 
 		return 0, err
 	}
 	b.fed = opinions[0].outcome.Service
-	for i := range opinions {
-		if o := &opinions[i]; o.verdict == conflict {
-			err := fault.Conflictf("the %s of this decision came before with another value; the first one counts", o.outcome.Kind)
-			b.out = wire.Seldon{}.Error(b.out[:0], http.StatusConflict, err)
-			return http.StatusConflict, nil
-		}
+	if err := conflicting(opinions); err != nil { // which has been counted, as no refusal
+		b.out = wire.Seldon{}.Error(b.out[:0], http.StatusConflict, err)
+		return http.StatusConflict, nil
 	}
 	b.out = appendSeldonTaken(b.out[:0], opinions)
 	return http.StatusOK, nil

@@ -62,6 +62,7 @@ type Gateway struct {
 	services atomic.Pointer[table]
 	draining atomic.Bool
 	wasReady atomic.Bool
+	feedback *feedback // nil: there is none
 
 	spotsMu sync.Mutex
 	spots   map[spot]*spot

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/wire"
 )
 
@@ -113,16 +112,4 @@ func (g *Gateway) text(contentType, text string, whether func() error) http.Hand
 		}
 		g.send(w, r, http.StatusOK, wire.Frame{ContentType: contentType}, []byte(text))
 	}
-}
-
-// seldonModelOf finds the model that a path names: a service has one, under its own name or the service's.
-func seldonModelOf(s *Service, model string) (*Live, error) {
-	live := s.Live()
-	switch {
-	case live == nil:
-		return nil, notReady(s)
-	case model != "" && model != s.Name() && model != live.Name:
-		return nil, fault.NotFoundf("service %q has no model %.80q; its model is %q", s.Name(), model, live.Name)
-	}
-	return live, nil
 }

@@ -1,76 +1,44 @@
 package gateway
 
 import (
-	"encoding/json"
 	"net/http"
 	"strconv"
 
+	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/tensor"
+	"github.com/serin-ml/serin/internal/wire"
 )
 
-// seldonTensor is one input or output in Seldon's metadata.
-type seldonTensor struct {
-	Name     string `json:"name"`
-	Datatype string `json:"datatype"`
-	Shape    []int  `json:"shape"`
-}
-
-// seldonMetadata is what Seldon's metadata says of a model.
-type seldonMetadata struct {
-	Name     string         `json:"name"`
-	Versions []string       `json:"versions"`
-	Platform string         `json:"platform"`
-	Inputs   []seldonTensor `json:"inputs"`
-	Outputs  []seldonTensor `json:"outputs"`
-}
-
-// seldonGraph is what Seldon's metadata says of a deployment. A service is a graph of one model.
-type seldonGraph struct {
-	Name    string                    `json:"name"`
-	Models  map[string]seldonMetadata `json:"models"`
-	Inputs  []seldonTensor            `json:"graphinputs"`
-	Outputs []seldonTensor            `json:"graphoutputs"`
-}
-
-func seldonTensors(specs []tensor.Spec) []seldonTensor {
-	list := make([]seldonTensor, len(specs))
-	for i, s := range specs {
-		list[i] = seldonTensor{s.Name, s.DType.String(), s.Shape}
+// seldonModelOf finds the model that a call names: a service has one, under its own name or the service's.
+func seldonModelOf(s *Service, model string) (*Live, error) {
+	live := s.Live()
+	switch {
+	case live == nil:
+		return nil, notReady(s)
+	case model != "" && model != s.Name() && model != live.Name:
+		return nil, fault.NotFoundf("service %q has no model %.80q; its model is %q", s.Name(), model, live.Name)
 	}
-	return list
+	return live, nil
 }
 
-func metadataOf(live *Live) seldonMetadata {
-	signature := live.Model.Signature()
-	m := seldonMetadata{
-		Name: live.Name, Versions: []string{strconv.Itoa(live.Number)}, Platform: "serin_" + live.Runtime,
-		Inputs: seldonTensors(signature.Inputs), Outputs: seldonTensors(signature.Outputs),
-	}
-	if live.Semver != "" {
-		m.Versions = append(m.Versions, live.Semver)
-	}
-	return m
-}
+// seldonDocument writes what Seldon's metadata says of a model. To its clients a service is a graph of one model, which has its name.
+type seldonDocument func(name, version, platform string, signature tensor.Signature) []byte
 
-func graphOf(s *Service, live *Live) seldonGraph {
-	m := metadataOf(live)
-	return seldonGraph{s.Name(), map[string]seldonMetadata{live.Name: m}, m.Inputs, m.Outputs}
+// of writes the document of the service's model, which the call may name.
+func (d seldonDocument) of(s *Service, model string) ([]byte, error) {
+	live, err := seldonModelOf(s, model)
+	if err != nil {
+		return nil, err
+	}
+	return d(s.Name(), strconv.Itoa(live.Number), "serin_"+live.Runtime, live.Model.Signature()), nil
 }
 
 func (g *Gateway) seldonGraph(s *Service, _ *http.Request) ([]byte, error) {
-	live, err := seldonModelOf(s, "")
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(graphOf(s, live))
+	return seldonDocument(wire.SeldonGraphMetadata).of(s, "")
 }
 
 func (g *Gateway) seldonModel(s *Service, r *http.Request) ([]byte, error) {
-	live, err := seldonModelOf(s, r.PathValue("model"))
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(metadataOf(live))
+	return seldonDocument(wire.SeldonModelMetadata).of(s, r.PathValue("model"))
 }
 
 // seldonStatus answers with a SeldonMessage of nothing but its status.
