@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
 	health "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/serin-ml/serin/internal/api"
@@ -159,7 +158,7 @@ func (s *server) run(ctx context.Context) (err error) {
 		s.watch.Listening(at)
 	}
 	drain, log := s.config.Server.Drain, s.options.Log
-	rpc := grpc.NewServer()
+	rpc := s.gateway.NewGRPC()
 	health.RegisterHealthServer(rpc, grpcHealth{gateway: s.gateway})
 
 	// What is written down is written to the end: the recorder stops when the last answer has been given, the telemetry behind it.

@@ -46,7 +46,7 @@ func (b *buffers) sample(dialect string, status int) {
 	if d.assigned == nil || d.service.options.Capture == nil || !d.service.options.Capture.draws(d.id) {
 		return
 	}
-	d.bodies.dialect, d.bodies.request, d.bodies.response = dialect, b.in.Bytes(), b.out
+	d.bodies.dialect, d.bodies.request, d.bodies.response = dialect, b.body, b.out
 	if status == statusGone {
 		d.bodies.response = nil // nobody got it
 	}

@@ -32,6 +32,7 @@ type decision struct {
 	token      string
 	requestID  string // the client's own
 	timedOut   bool
+	shed       bool   // refused, for there was no room
 	bodies     bodies // to be captured
 
 	label  string // of a single row
@@ -95,7 +96,7 @@ func (g *Gateway) decide(d *decision, c *call, pinned string) error {
 	}
 	g.sign(d, c.header)
 	if d.live == nil {
-		return fault.Unavailablef("service %q has no model ready to answer", s.Name())
+		return notReady(s)
 	}
 	return nil
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/traffic"
 	"github.com/serin-ml/serin/internal/wire"
 )
 
@@ -26,8 +28,9 @@ func (g *Gateway) routeFeedback() {
 	if g.options.Ingest == nil {
 		return
 	}
-	f := &feedback{gateway: g, ingest: g.options.Ingest, clients: clientKey(g.options.Keys)}
-	g.mux.HandleFunc("/v1/feedback", f.answering(wire.OpenInference{}, "feedback", f.items))
+	g.feedback = &feedback{gateway: g, ingest: g.options.Ingest, clients: clientKey(g.options.Keys)}
+	f := g.feedback
+	g.mux.HandleFunc("/v1/feedback", f.answering(wire.OpenInference{}, "feedback", false, f.items))
 	g.routeSeldonFeedback(f)
 }
 
@@ -60,25 +63,26 @@ const (
 	failed  = "failed"
 )
 
-// answering makes a handler of answer, which reads the body in b.in and leaves its own in b.out.
-func (f *feedback) answering(d Dialect, label string, answer func(b *buffers, r *http.Request) (status int, err error)) http.HandlerFunc {
+// answering makes a handler of answer, which reads the body in b.body and leaves its own in b.out.
+func (f *feedback) answering(d Dialect, label string, cors bool, answer func(b *buffers, r *http.Request) (status int, err error)) http.HandlerFunc {
 	g := f.gateway
 	return func(w http.ResponseWriter, r *http.Request) {
+		if cors && g.preflight(w, r) {
+			return
+		}
+		start := time.Now()
 		b := scratch.Get().(*buffers)
 		defer b.release()
-		b.in.Reset()
+		b.reset()
 		status, err := 0, error(errFeedbackMethod)
 		if r.Method == http.MethodPost {
 			if err = readBody(&b.in, w, r, maxFeedbackBody); err == nil {
+				b.body = b.in.Bytes()
 				status, err = answer(b, r)
 			}
 		}
 		if err != nil {
-			status = statusOf(err)
-			if status < http.StatusInternalServerError { // what failed is counted by item, and logged where it did
-				f.count("", "", refused)
-				g.explain(r.Context(), &question{label: label}, status, err)
-			}
+			status = f.failed(r.Context(), label, err)
 			switch status {
 			case statusGone:
 				return // nobody listens
@@ -89,20 +93,33 @@ func (f *feedback) answering(d Dialect, label string, answer func(b *buffers, r 
 			}
 			b.out = d.Error(b.out[:0], status, public(err))
 		}
-		g.write(w, status, b.out)
+		g.write(w, r, status, b.out)
+		if label == seldonLabel && g.metrics.seldon != nil {
+			g.metrics.seldon.answered(b.fed, "feedback", "post", codeText(status), time.Since(start))
+		}
 	}
+}
+
+// failed takes down a call that failed, and returns its status.
+func (f *feedback) failed(ctx context.Context, label string, err error) int {
+	status := statusOf(err)
+	if status < http.StatusInternalServerError { // what failed is counted by item, and logged where it did
+		f.count("", "", refused)
+		f.gateway.options.Log.DebugContext(ctx, "feedback refused", "dialect", label, "status", status, "error", err)
+	}
+	return status
 }
 
 var errFeedbackMethod = &statusError{http.StatusMethodNotAllowed, fault.Invalidf("feedback is sent with POST")}
 
 // items answers POST /v1/feedback.
 func (f *feedback) items(b *buffers, r *http.Request) (status int, err error) {
-	items, batch, err := readFeedback(b.in.Bytes())
+	items, batch, err := readFeedback(b.body)
 	if err != nil {
 		return 0, err
 	}
 	opinions := make([]opinion, len(items))
-	ask := f.asker(r)
+	ask := f.asker(traffic.FromRequest(r))
 	for i := range items {
 		if items[i].token == "" && items[i].decision == "" {
 			items[i].token = r.Header.Get(TokenHeader)
@@ -194,15 +211,6 @@ func (o *opinion) append(dst []byte) []byte {
 		dst = append(dst, `,"error":"this id came before with another value; the first one counts"`...)
 	}
 	return append(dst, '}')
-}
-
-// explained is what a client is told of an error.
-func explained(err error) string {
-	text := public(err).Error()
-	if hint := fault.HintOf(err); hint != "" {
-		text += " (" + hint + ")"
-	}
-	return text
 }
 
 // appendQuoted appends text, which is valid UTF-8, as JSON.

@@ -176,7 +176,7 @@ func TestFeedbackAnswers(t *testing.T) {
 		{"no cookie", `{"rating":1,"service":"reviews"}`, nil, 400, `{"error":"which of the 2 variants of the service \"reviews\" answered is not known (send the token that came with the answer in the header Serin-Decision, or the cookies)"}`},
 		{"no service", `{"rating":1}`, nil, 400, `{"error":"which answer this is about is not said (send the token that came with the answer in the header Serin-Decision, or name the service)"}`},
 		{"one variant", `{"rating":1,"service":"single"}`, nil, 200, `..."status":"accepted","attributed":true}`},
-		{"compressed", "x", []string{"Content-Encoding", "gzip"}, 415, `...not supported`},
+		{"compressed", "x", []string{"Content-Encoding", "br"}, 415, `...not supported`},
 		{"too large", `{"label":"` + strings.Repeat("x", maxFeedbackBody) + `"}`, nil, 413, `...larger than 1048576 bytes`},
 	}
 	for _, tt := range tests {

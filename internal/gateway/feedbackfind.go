@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math"
-	"net/http"
 	"time"
 
 	"github.com/serin-ml/serin/internal/event"
@@ -24,8 +23,8 @@ type asker struct {
 	service  *Service // that the path names; nil: none
 }
 
-func (f *feedback) asker(r *http.Request) *asker {
-	return &asker{feedback: f, services: f.gateway.services.Load(), facts: traffic.FromRequest(r), now: f.gateway.options.Now()}
+func (f *feedback) asker(facts traffic.Facts) *asker {
+	return &asker{feedback: f, services: f.gateway.services.Load(), facts: facts, now: f.gateway.options.Now()}
 }
 
 // outcome makes of an item the outcome to write down. It returns the name of the service, as far as it is one of ours.

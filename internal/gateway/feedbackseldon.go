@@ -1,13 +1,17 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/jsonscan"
+	"github.com/serin-ml/serin/internal/traffic"
 	"github.com/serin-ml/serin/internal/wire"
 )
 
@@ -19,45 +23,75 @@ import (
 // sticky cookie. The reward and what is true become an outcome each; the answer's tags say what became of them. In the protocol's own
 // clients a reward of 0 is left out, so a call without reward and truth is a reward of 0.
 func (g *Gateway) routeSeldonFeedback(f *feedback) {
-	bare := f.answering(wire.Seldon{}, seldonLabel, f.seldon(func(*table, *http.Request) (*Service, error) { return nil, nil }))
-	named := f.answering(wire.Seldon{}, seldonLabel, f.seldon(func(t *table, r *http.Request) (*Service, error) { return t.named(r.PathValue("name")) }))
-	for _, version := range []string{"v1.0", "v0.1"} {
-		call := "/api/" + version + "/feedback"
-		g.mux.HandleFunc(call, bare)
-		g.mux.HandleFunc("/seldon/{name}"+call, named)
-		g.mux.HandleFunc("/seldon/{namespace}/{name}"+call, named)
+	handler := func(find find) http.HandlerFunc {
+		return f.answering(wire.Seldon{}, seldonLabel, true, func(b *buffers, r *http.Request) (int, error) {
+			service, _, err := find(f.gateway.services.Load(), r)
+			if err != nil {
+				return 0, err
+			}
+			if b.body, err = unwrapped(b.body, r.Header.Get("Content-Type")); err != nil {
+				return 0, err
+			}
+			return f.seldon(r.Context(), b, traffic.FromRequest(r), service)
+		})
 	}
+	whole := func(*table, *http.Request) (*Service, string, error) { return nil, "", nil }
+	for _, version := range seldonVersions {
+		call := version + "/feedback"
+		g.mux.HandleFunc(call, handler(whole))
+		g.mux.HandleFunc("/seldon/{name}"+call, handler(byPath))
+		g.mux.HandleFunc("/seldon/{namespace}/{name}"+call, handler(byPath))
+	}
+	g.mux.HandleFunc("/send-feedback", handler(whole)) // of a model microservice
 }
 
-// seldon answers the feedback call for the service that find finds, nil if the path names none.
-func (f *feedback) seldon(find find) func(b *buffers, r *http.Request) (int, error) {
-	return func(b *buffers, r *http.Request) (int, error) {
-		ask := f.asker(r)
-		var err error
-		if ask.service, err = find(ask.services, r); err != nil {
-			return 0, err
-		}
-		var call seldonFeedback
-		if err := call.read(b.in.Bytes()); err != nil {
-			return 0, err
-		}
-		opinions, err := call.opinions(r.Context(), ask, r.Header.Get(TokenHeader))
-		if err != nil {
-			return 0, err
-		}
-		if err := f.take(r.Context(), opinions); err != nil {
-			return 0, err
-		}
-		for i := range opinions {
-			if o := &opinions[i]; o.verdict == conflict {
-				err := fault.Conflictf("the %s of this decision came before with another value; the first one counts", o.outcome.Kind)
-				b.out = wire.Seldon{}.Error(b.out[:0], http.StatusConflict, err)
-				return http.StatusConflict, nil
-			}
-		}
-		b.out = appendSeldonTaken(b.out[:0], opinions)
-		return http.StatusOK, nil
+// unwrapped returns the JSON of a call that comes as the field json of a form, as Seldon's client sends it to a model microservice.
+func unwrapped(body []byte, contentType string) ([]byte, error) {
+	kind, _, _ := strings.Cut(contentType, ";")
+	if !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") || bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
+		return body, nil
 	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil || !form.Has("json") {
+		return nil, fault.Invalidf("the form has no field json").WithHint("send the feedback as JSON")
+	}
+	return []byte(form.Get("json")), nil
+}
+
+// seldon answers the feedback call in b.body about a service, nil if the call names none.
+func (f *feedback) seldon(ctx context.Context, b *buffers, facts traffic.Facts, service *Service) (status int, err error) {
+	opinions, err := f.seldonOpinions(ctx, b.body, facts, service)
+	if err != nil {
+		return 0, err
+	}
+	b.fed = opinions[0].outcome.Service
+	if err := conflicting(opinions); err != nil { // which has been counted, as no refusal
+		b.out = wire.Seldon{}.Error(b.out[:0], http.StatusConflict, err)
+		return http.StatusConflict, nil
+	}
+	b.out = appendSeldonTaken(b.out[:0], opinions)
+	return http.StatusOK, nil
+}
+
+// seldonOpinions takes in what a feedback call says.
+func (f *feedback) seldonOpinions(ctx context.Context, body []byte, facts traffic.Facts, service *Service) ([]opinion, error) {
+	ask := f.asker(facts)
+	ask.service = service
+	var call seldonFeedback
+	if err := call.read(body); err != nil {
+		return nil, err
+	}
+	opinions, err := call.opinions(ctx, ask, facts.Header(TokenHeader))
+	if err != nil {
+		return nil, err
+	}
+	if err := f.take(ctx, opinions); err != nil {
+		return nil, err
+	}
+	if m := f.gateway.metrics.seldon; m != nil && opinions[0].verdict == accepted {
+		m.fed(ask.services, &opinions[0].outcome)
+	}
+	return opinions, nil
 }
 
 // appendSeldonTaken appends a SeldonMessage with nothing but meta.

@@ -8,12 +8,12 @@
 package gateway
 
 import (
-	"context"
 	cryptorand "crypto/rand"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,21 +46,14 @@ type Options struct {
 	Ingest   *Ingest       // takes in what comes back; nil: there is no feedback
 
 	WriteTimeout      time.Duration // that a client has to read its answer; 0 means DefaultWriteTimeout
-	MetricAliases     []string      // seldon, kserve: metrics are told under their names too
-	AccessLog         string        // off, errors or all; "" means off
+	MetricAliases     []string      // AliasSeldon, AliasKServe: metrics once more under other servers' names
+	AccessLog         string        // which requests are logged: AccessOff, AccessErrors, AccessAll; "" means AccessOff
+	AllowOrigin       string        // Access-Control-Allow-Origin of the paths that browsers may call; "": no other origin's pages may
 	RepositoryControl bool          // clients may load and unload services over the v2 repository calls
 	Repository        Repository    // does what they ask for; nil: nobody does
 }
 
-// Repository loads and unloads services by name.
-type Repository interface {
-	// Load brings to life what the service's references name now. The error tells why one could not be.
-	Load(ctx context.Context, service string) error
-	// Unload lets the service answer nothing until it is loaded again.
-	Unload(ctx context.Context, service string) error
-}
-
-// Gateway serves the data plane over HTTP. It is safe for concurrent use.
+// Gateway serves the data plane over HTTP, and over gRPC with NewGRPC. It is safe for concurrent use.
 type Gateway struct {
 	options  Options
 	ids      *event.Generator
@@ -69,6 +62,10 @@ type Gateway struct {
 	services atomic.Pointer[table]
 	draining atomic.Bool
 	wasReady atomic.Bool
+	feedback *feedback // nil: there is none
+
+	spotsMu sync.Mutex
+	spots   map[spot]*spot
 }
 
 // New makes a gateway without services.
@@ -82,11 +79,14 @@ func New(o Options) *Gateway {
 	if o.WriteTimeout <= 0 {
 		o.WriteTimeout = DefaultWriteTimeout
 	}
-	g := &Gateway{options: o, ids: event.NewGenerator(o.Entropy), metrics: newMetrics(o.Metrics), mux: http.NewServeMux()}
+	g := &Gateway{options: o, ids: event.NewGenerator(o.Entropy), metrics: newMetrics(&o), mux: http.NewServeMux(), spots: map[spot]*spot{}}
 	g.services.Store(&table{})
 	g.routeHealth()
 	g.routeOpenInference()
+	g.routeRepository()
 	g.routeSeldon()
+	g.routeV1()
+	g.routeMLflow()
 	g.routeFeedback()
 	return g
 }

@@ -104,7 +104,7 @@ func TestEveryPathAnswersInItsDialect(t *testing.T) {
 		{"v2 infer by the live version", post, "/v2/models/a/versions/3/infer", v2, nil, 200, `..."data":[303.0]`},
 		{"v2 infer by another version", post, "/v2/models/a/versions/2/infer", v2, nil, 404, `{"error":"version \"2\" is not served; version 3 is"}`},
 		{"v2 query parameters are ignored", post, "/v2/models/a/infer?x=1", v2, nil, 200, `..."data":[303.0]`},
-		{"v2 server", get, "/v2", "", nil, 200, `{"name":"serin","version":"1.2.3","extensions":[]}`},
+		{"v2 server", get, "/v2", "", nil, 200, `{"name":"serin","version":"1.2.3","extensions":["model_configuration","model_repository","statistics"]}`},
 		{"v2 live", get, "/v2/health/live", "", nil, 200, `{"live":true}`},
 		{"v2 ready", get, "/v2/health/ready", "", nil, 200, `{"ready":true}`},
 		{"v2 list", get, "/v2/models", "", nil, 200, `{"models":["a","b"]}`},
@@ -119,7 +119,7 @@ func TestEveryPathAnswersInItsDialect(t *testing.T) {
 		{"v2 empty", post, "/v2/models/a/infer", "", nil, 400, `..."error":"`},
 		{"too long", post, "/v2/models/a/infer", strings.Repeat(" ", 1001), nil, 413, `{"error":"the body is larger than 1000 bytes"}`},
 		{"too many rows", post, "/v2/models/a/infer", `{"inputs":[{"name":"input","datatype":"FP32","shape":[11,2],"data":[` + strings.Repeat("1,", 21) + `1]}]}`, nil, 400, `...rows`},
-		{"compressed", post, "/v2/models/a/infer", v2, []string{"Content-Encoding", "gzip"}, 415, `...content encoding`},
+		{"compressed", post, "/v2/models/a/infer", v2, []string{"Content-Encoding", "br"}, 415, `...content encoding`},
 		{"model hangs", post, "/v2/models/a/infer", fmt.Sprintf(v2Row, hangs), nil, 503, `{"error":"no answer within 50ms"}`},
 		{"model panics", post, "/v2/models/a/infer", fmt.Sprintf(v2Row, panics), nil, 500, `{"error":"the model failed on this request"}`},
 		{"v2 unready", post, "/v2/models/b/infer", v2, nil, 503, `{"error":"service \"b\" has no model ready to answer"}`},
@@ -226,7 +226,7 @@ func TestAClientThatHangsUpIsNoFailureOfTheService(t *testing.T) {
 	if w.Body.Len() != 0 {
 		t.Errorf("nobody listens, and yet: %s", w.Body)
 	}
-	if n := testutil.ToFloat64(g.metrics.requests.WithLabelValues("a", "stable", openInferenceLabel, "499")); n != 1 {
+	if n := testutil.ToFloat64(g.metrics.requests.WithLabelValues("a", "stable", openInferenceLabel, "/v2/models/{name}/infer", "499")); n != 1 {
 		t.Errorf("counted %v times", n)
 	}
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/wire"
@@ -97,12 +98,43 @@ func (g *Gateway) Ready() bool {
 	return ready
 }
 
+// whetherReady is nil if traffic may be sent.
+func (g *Gateway) whetherReady() error {
+	switch {
+	case g.draining.Load():
+		return errDraining
+	case !g.Ready():
+		return soon{fault.Unavailablef("not every service is ready")}
+	}
+	return nil
+}
+
+var errDraining = fault.Unavailablef("the server is stopping")
+
+// whetherServiceReady is nil if a request may be sent to the service, or to that version of it.
+func (g *Gateway) whetherServiceReady(s *Service, version string) error {
+	if g.draining.Load() {
+		return errDraining
+	}
+	_, err := s.liveVersion(version)
+	return err
+}
+
+// whetherModelReady is whetherServiceReady for the service of that name.
+func (g *Gateway) whetherModelReady(name, version string) error {
+	s, err := g.services.Load().named(name)
+	if err != nil {
+		return err
+	}
+	return g.whetherServiceReady(s, version)
+}
+
 // routeHealth mounts /healthz (the process answers), /readyz (send traffic), and an answer for paths nobody knows.
 func (g *Gateway) routeHealth() {
-	g.mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
-		g.write(w, http.StatusOK, []byte(`{"ok":true}`))
+	g.mux.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) {
+		g.write(w, r, http.StatusOK, []byte(`{"ok":true}`))
 	})
-	g.mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+	g.mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
 		h, ready := g.report()
 		body, err := json.Marshal(h)
 		status := http.StatusOK
@@ -111,11 +143,22 @@ func (g *Gateway) routeHealth() {
 			status, body = http.StatusInternalServerError, nil
 		case !ready:
 			status = http.StatusServiceUnavailable
+			w.Header().Set("Retry-After", "1")
 		}
-		g.write(w, status, body)
+		g.write(w, r, status, body)
 	})
 	g.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		err := fault.NotFoundf("nothing is served at %.200q", r.URL.Path)
-		g.write(w, http.StatusNotFound, wire.OpenInference{}.Error(nil, http.StatusNotFound, err))
+		g.write(w, r, http.StatusNotFound, spokenAt(r.URL.Path).Error(nil, http.StatusNotFound, err))
 	})
+}
+
+// spokenAt guesses the dialect of whoever asks for a path that there is not.
+func spokenAt(path string) Dialect {
+	for _, prefix := range []string{"/seldon/", "/api/"} {
+		if strings.HasPrefix(path, prefix) {
+			return wire.Seldon{}
+		}
+	}
+	return wire.OpenInference{} // whose errors are those of most others
 }

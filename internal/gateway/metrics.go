@@ -2,30 +2,33 @@ package gateway
 
 import (
 	"strconv"
-	"time"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are the data plane's. Every label value comes from the configuration or from a fixed list, never from a request.
+// metrics are the data plane's. Every label value comes from the configuration, the registry or a fixed list, never from a request.
 type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	inFlight *prometheus.GaugeVec
 	unrouted *prometheus.CounterVec
+	sheds    *prometheus.CounterVec
+	seldon   *seldonMetrics // nil: not wanted
+	kserve   *kserveMetrics // nil: not wanted
 }
 
-func newMetrics(reg prometheus.Registerer) metrics {
+func newMetrics(o *Options) metrics {
 	m := metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "serin_requests_total",
-			Help: "Predictions asked for and answered, failures included, by HTTP status.",
-		}, []string{"service", "variant", "dialect", "code"}),
+			Help: "Predictions asked for and answered, failures included, by HTTP status; over gRPC by the status that is its like.",
+		}, []string{"service", "variant", "dialect", "route", "code"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "serin_request_duration_seconds",
 			Help:    "Time from a prediction request's headers to the end of its answer.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-		}, []string{"service", "variant", "dialect"}),
+		}, []string{"service", "variant", "dialect", "route"}),
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "serin_requests_in_flight",
 			Help: "Predictions being answered now.",
@@ -34,20 +37,97 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Name: "serin_unrouted_requests_total",
 			Help: "Prediction requests that named no service of ours.",
 		}, []string{"dialect", "code"}),
+		sheds: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "serin_shed_total",
+			Help: "Predictions refused because the service was answering as many as it takes.",
+		}, []string{"service"}),
 	}
-	if reg != nil {
-		reg.MustRegister(m.requests, m.seconds, m.inFlight, m.unrouted)
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(m.requests, m.seconds, m.inFlight, m.unrouted, m.sheds)
+	}
+	for _, name := range o.MetricAliases {
+		switch name {
+		case AliasSeldon:
+			m.seldon = newSeldonMetrics(o.Metrics)
+		case AliasKServe:
+			m.kserve = newKServeMetrics(o.Metrics)
+		}
 	}
 	return m
 }
 
-// done counts one prediction request, under the variant it was assigned to; s is nil when no service was found for it.
-func (m metrics) done(s *Service, variant, dialect string, status int, took time.Duration) {
-	code := strconv.Itoa(status)
-	if s == nil {
-		m.unrouted.WithLabelValues(dialect, code).Inc()
+// series are the metrics of one variant at one spot, found once and then kept with the variant.
+type series struct {
+	requests [len(statuses)]atomic.Pointer[prometheus.Counter]
+	seconds  prometheus.Observer
+	inFlight prometheus.Gauge
+	seldon   atomic.Pointer[seldonSeries]
+	kserve   *kserveSeries
+}
+
+// statuses are those of answers, each at its place in what is kept by status.
+var statuses = [...]int{200, 400, 404, 405, 409, 413, 415, 429, statusGone, 500, 501, 503, 504}
+
+// codeText is the status as metrics tell it.
+func codeText(status int) string { return strconv.Itoa(status) }
+
+// placeOf returns the place of a status in statuses, -1 if it has none.
+func placeOf(status int) int {
+	for i, c := range statuses {
+		if c == status {
+			return i
+		}
+	}
+	return -1
+}
+
+// of returns the metrics of a variant at a spot.
+func (m *metrics) of(v *Variant, at *spot) *series {
+	if s, ok := v.series.Load(at); ok {
+		return s.(*series)
+	}
+	service := v.service.Name()
+	s := &series{
+		seconds:  m.seconds.WithLabelValues(service, v.Name(), at.label, at.route),
+		inFlight: m.inFlight.WithLabelValues(service, v.Name()),
+	}
+	if m.kserve != nil {
+		s.kserve = m.kserve.of(service)
+	}
+	kept, _ := v.series.LoadOrStore(at, s)
+	return kept.(*series)
+}
+
+// done counts one prediction request, under the variant it was assigned to; v is nil when no service was found for it.
+func (m *metrics) done(v *Variant, at *spot, b *buffers, a answered) {
+	if v == nil {
+		m.unrouted.WithLabelValues(at.label, codeText(a.status)).Inc()
 		return
 	}
-	m.requests.WithLabelValues(s.Name(), variant, dialect, code).Inc()
-	m.seconds.WithLabelValues(s.Name(), variant, dialect).Observe(took.Seconds())
+	s := m.of(v, at)
+	m.count(s, v, at, a.status)
+	s.seconds.Observe(a.took.Seconds())
+	if m.seldon != nil {
+		m.seldon.done(s, v, at, b, a)
+	}
+	if s.kserve != nil {
+		s.kserve.done(at, b)
+	}
 }
+
+func (m *metrics) count(s *series, v *Variant, at *spot, status int) {
+	i := placeOf(status)
+	if i >= 0 {
+		if c := s.requests[i].Load(); c != nil {
+			(*c).Inc()
+			return
+		}
+	}
+	c := m.requests.WithLabelValues(v.service.Name(), v.Name(), at.label, at.route, codeText(status))
+	c.Inc()
+	if i >= 0 {
+		s.requests[i].Store(&c)
+	}
+}
+
+func (m *metrics) shed(s *Service) { m.sheds.WithLabelValues(s.Name()).Inc() }

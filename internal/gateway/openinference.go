@@ -2,88 +2,130 @@ package gateway
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 
-	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/wire"
 )
 
 const openInferenceLabel = "openinference"
 
 // routeOpenInference mounts the Open Inference Protocol v2. A service is the protocol's model; a version in the path is the
-// registry's number, and only the one that is live answers.
+// registry's number, and only one that is live answers.
 func (g *Gateway) routeOpenInference() {
-	named := func(t *table, r *http.Request) (*Service, error) { return t.named(r.PathValue("name")) }
-	infer := g.predict(wire.OpenInference{}, openInferenceLabel, named)
-	g.get("/v2", func(*http.Request) ([]byte, error) {
-		return wire.AppendServerMetadata(nil, wire.ServerInfo{Name: "serin", Version: g.options.Version}), nil
-	})
+	const models = "/v2/models/{name}"
+	infer := g.predict(place{spot: g.spotAt(spot{label: openInferenceLabel, route: models + "/infer"}), dialect: wire.OpenInference{}}, byPath)
+	g.get("/v2", func(*http.Request) ([]byte, error) { return wire.AppendServerMetadata(nil, g.serverInfo()), nil })
 	g.get("/v2/health/live", func(*http.Request) ([]byte, error) { return wire.AppendServerLive(nil, true), nil })
 	g.get("/v2/health/ready", func(*http.Request) ([]byte, error) {
-		if !g.Ready() {
-			return nil, fault.Unavailablef("not every service is ready")
-		}
-		return wire.AppendServerReady(nil, true), nil
+		return wire.AppendServerReady(nil, true), g.whetherReady()
 	})
-	g.get("/v2/models", func(*http.Request) ([]byte, error) {
-		names := []string{}
-		for _, s := range g.Services() {
-			names = append(names, s.Name())
-		}
-		return wire.AppendModelList(nil, names), nil
+	g.get("/v2/models", func(*http.Request) ([]byte, error) { return wire.AppendModelList(nil, g.names()), nil })
+	g.get("/v2/models/stats", func(*http.Request) ([]byte, error) {
+		return wire.AppendModelStatistics(nil, g.statistics()), nil
 	})
-	for _, model := range []string{"/v2/models/{name}", "/v2/models/{name}/versions/{version}"} {
+	for _, model := range []string{models, models + "/versions/{version}"} {
 		g.mux.HandleFunc(model+"/infer", infer)
 		g.get(model, func(r *http.Request) ([]byte, error) {
-			live, err := g.live(r)
-			if err != nil {
-				return nil, err
-			}
-			return wire.AppendModelMetadata(nil, wire.ModelInfo{
-				Name: r.PathValue("name"), Versions: []string{strconv.Itoa(live.Number)}, Platform: "serin_" + live.Runtime,
-				Signature: live.Model.Signature(),
-			}), nil
+			info, err := g.modelInfo(r.PathValue("name"), r.PathValue("version"))
+			return wire.AppendModelMetadata(nil, info), err
+		})
+		g.get(model+"/config", func(r *http.Request) ([]byte, error) {
+			info, err := g.modelInfo(r.PathValue("name"), r.PathValue("version"))
+			return wire.AppendModelConfig(nil, info), err
+		})
+		g.get(model+"/stats", func(r *http.Request) ([]byte, error) {
+			list, err := g.modelStatistics(r.PathValue("name"), r.PathValue("version"))
+			return wire.AppendModelStatistics(nil, list), err
 		})
 		g.get(model+"/ready", func(r *http.Request) ([]byte, error) {
-			if _, err := g.live(r); err != nil {
-				return nil, err
-			}
-			return wire.AppendModelReady(nil, r.PathValue("name"), true), nil
+			name := r.PathValue("name")
+			return wire.AppendModelReady(nil, name, true), g.whetherModelReady(name, r.PathValue("version"))
 		})
 	}
-}
-
-// live finds the live version of the service that the path names.
-func (g *Gateway) live(r *http.Request) (*Live, error) {
-	s, err := g.services.Load().named(r.PathValue("name"))
-	if err != nil {
-		return nil, err
-	}
-	live := s.Live()
-	if live == nil {
-		return nil, fault.Unavailablef("service %q has no model ready to answer", s.Name())
-	}
-	if v := r.PathValue("version"); v != "" && v != strconv.Itoa(live.Number) {
-		return nil, notThisVersion(v, live)
-	}
-	return live, nil
 }
 
 // get mounts a document that takes no body, with errors in the Open Inference form.
 func (g *Gateway) get(path string, document func(*http.Request) ([]byte, error)) {
-	g.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-		var body []byte
-		var err error
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			err = &statusError{http.StatusMethodNotAllowed, fault.Invalidf("%s is read with GET", r.URL.Path)}
-		} else {
-			body, err = document(r)
+	g.mux.HandleFunc(path, g.document(wire.OpenInference{}, http.MethodGet, func(r *http.Request, _ []byte) ([]byte, error) { return document(r) }))
+}
+
+// serverInfo is what the server says of itself.
+func (g *Gateway) serverInfo() wire.ServerInfo {
+	return wire.ServerInfo{Name: "serin", Version: g.options.Version, Extensions: []string{
+		wire.ExtensionConfiguration, wire.ExtensionRepository, wire.ExtensionStatistics,
+	}}
+}
+
+// names are those of the services.
+func (g *Gateway) names() []string {
+	names := []string{}
+	for _, s := range g.Services() {
+		names = append(names, s.Name())
+	}
+	return names
+}
+
+// statistics are those of all services.
+func (g *Gateway) statistics() (list []wire.ModelStatistics) {
+	for _, s := range g.Services() {
+		list = append(list, s.statistics("")...)
+	}
+	return list
+}
+
+// modelStatistics are those of the live versions of a service, or of one of them.
+func (g *Gateway) modelStatistics(name, version string) ([]wire.ModelStatistics, error) {
+	s, err := g.services.Load().named(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.liveVersion(version); err != nil {
+		return nil, err
+	}
+	return s.statistics(version), nil
+}
+
+// modelInfo is what is said of a service's model: of the version named, else of the one that speaks for the service.
+func (g *Gateway) modelInfo(name, version string) (wire.ModelInfo, error) {
+	s, err := g.services.Load().named(name)
+	if err != nil {
+		return wire.ModelInfo{}, err
+	}
+	live, err := s.liveVersion(version)
+	if err != nil {
+		return wire.ModelInfo{}, err
+	}
+	return s.info(live, version), nil
+}
+
+// info is what is said of a version of the service's model. Where none is named, the versions are all that are live.
+func (s *Service) info(live *Live, version string) wire.ModelInfo {
+	versions := []string{strconv.Itoa(live.Number)}
+	for _, v := range s.variants {
+		if l := v.Live(); version == "" && l != nil && !slices.Contains(versions, strconv.Itoa(l.Number)) {
+			versions = append(versions, strconv.Itoa(l.Number))
 		}
-		status := statusOf(err)
-		if err != nil {
-			body = wire.OpenInference{}.Error(nil, status, err)
+	}
+	return wire.ModelInfo{
+		Name: s.Name(), Versions: versions, Platform: "serin_" + live.Runtime, Backend: live.Runtime,
+		MaxRows: s.options.Rows, Signature: live.Model.Signature(),
+	}
+}
+
+// liveVersion is the live version of that number, the one that speaks for the service where none is named.
+func (s *Service) liveVersion(version string) (*Live, error) {
+	first := s.Live()
+	if first == nil {
+		return nil, notReady(s)
+	}
+	if version == "" {
+		return first, nil
+	}
+	for _, v := range s.variants {
+		if live := v.Live(); live != nil && strconv.Itoa(live.Number) == version {
+			return live, nil
 		}
-		g.write(w, status, body)
-	})
+	}
+	return nil, notThisVersion(version, first)
 }

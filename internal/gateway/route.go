@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"net/http"
 	"net/url"
 	"slices"
@@ -53,36 +52,6 @@ func decode(d Dialect, body []byte, call wire.Call, s tensor.Signature, l wire.L
 	return d.Decode(body, s, l)
 }
 
-// httpCall is what a request over HTTP brings: its body, and for a dialect what it has beside that.
-type httpCall struct {
-	w     http.ResponseWriter
-	r     *http.Request
-	query url.Values
-}
-
-func (c *httpCall) read(b *bytes.Buffer, limit int64) error { return readBody(b, c.w, c.r, limit) }
-
-// Lookup implements wire.Call.
-func (c *httpCall) Lookup(from wire.Origin, name string) (string, int) {
-	var values []string
-	switch from {
-	case wire.Path:
-		value := c.r.PathValue(parameterPrefix + name)
-		return value, min(len(value), 1) // a parameter is never empty
-	case wire.Query:
-		if c.query == nil {
-			c.query = c.r.URL.Query()
-		}
-		values = c.query[name]
-	case wire.Header:
-		values = c.r.Header.Values(name)
-	}
-	if len(values) == 0 {
-		return "", 0
-	}
-	return values[0], len(values)
-}
-
 // parameterPrefix keeps the names that people give to parameters apart from those of Serin's own paths.
 const parameterPrefix = "route."
 
@@ -122,7 +91,8 @@ func (g *Gateway) addRoutes(to *routes, s *Service) {
 			n = n.texts[part.text]
 		}
 		if !slices.ContainsFunc(n.ends, func(e routeEnd) bool { return e.method == r.Method }) {
-			end.handler = g.predict(r.Dialect, routeLabel, func(*table, *http.Request) (*Service, error) { return s, nil })
+			at := place{spot: g.spotAt(spot{label: routeLabel, route: r.Path.text}), dialect: r.Dialect}
+			end.handler = g.predict(at, func(*table, *http.Request) (*Service, string, error) { return s, "", nil })
 			n.ends = append(n.ends, end)
 		}
 	}
@@ -173,6 +143,9 @@ func (m *routeMatch) find(n *routes, rest string) bool {
 	return false
 }
 
+// yielding are paths of Serin's own whose names are anybody's. A route that has one has it with all methods.
+var yielding = []string{"/predict", "/send-feedback", "/invocations", "/ping", "/health", "/health/ping", "/health/status", "/version"}
+
 // routed returns the handler of the route that a request takes, nil if it takes none. Routes come before Serin's own paths; a path whose
 // routes have other methods is refused only where Serin has none of that path.
 func (g *Gateway) routed(r *http.Request) http.Handler {
@@ -190,7 +163,7 @@ func (g *Gateway) routed(r *http.Request) http.Handler {
 	if len(m.others) == 0 {
 		return nil
 	}
-	if _, own := g.mux.Handler(r); own != "/" {
+	if _, own := g.mux.Handler(r); own != "/" && !slices.Contains(yielding, own) {
 		return nil
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -198,6 +171,6 @@ func (g *Gateway) routed(r *http.Request) http.Handler {
 		allowed := strings.Join(slices.Compact(m.others), ", ")
 		w.Header().Set("Allow", allowed)
 		err := fault.Invalidf("%.200s is asked with %s", r.URL.Path, allowed)
-		g.write(w, http.StatusMethodNotAllowed, (*wire.Mapped)(nil).Error(nil, http.StatusMethodNotAllowed, err))
+		g.write(w, r, http.StatusMethodNotAllowed, (*wire.Mapped)(nil).Error(nil, http.StatusMethodNotAllowed, err))
 	})
 }

@@ -105,7 +105,7 @@ func TestRoutesComeBeforeSerinsOwnPaths(t *testing.T) {
 		{http.MethodHead, "/add/1/2", "", nil, 405, `{"error":{"message":"/add/1/2 is asked with GET"}}`},
 		{post, "/add/1/", body, nil, 404, `{"error":"nothing is served at \"/add/1/\""}`},
 		{post, "/predict", strings.Repeat(" ", 1001), nil, 413, `{"error":{"message":"the body is larger than 1000 bytes"}}`},
-		{post, "/predict", body, []string{"Content-Encoding", "gzip"}, 415, `{"error":{"message":"content encoding \"gzip\" is not supported; send the body as it is"}}`},
+		{post, "/predict", body, []string{"Content-Encoding", "br"}, 415, `{"error":{"message":"content encoding \"br\" is not supported (send the body as it is, or as gzip or deflate)"}}`},
 		{post, "/v2/models/a/versions/3/infer", `{"inputs":[{"name":"input","shape":[1,2],"datatype":"FP32","data":[1,2]}]}`, nil, 200, `{"model_name":"a","model_version":"3","outputs":[{"name":"prediction","shape":[1],"datatype":"FP32","data":[3.0]}]}`},
 	} {
 		status, got := ask(tt.method, tt.path, tt.body, tt.header...)
@@ -169,20 +169,20 @@ func TestRoutesAreCountedUnderOneName(t *testing.T) {
 		g.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, path, nil))
 	}
 	for code, want := range map[string]float64{"200": 2, "400": 1} {
-		if got := testutil.ToFloat64(g.metrics.requests.WithLabelValues("a", "stable", "route", code)); got != want {
+		if got := testutil.ToFloat64(g.metrics.requests.WithLabelValues("a", "stable", "route", "/add/{x}/{y}", code)); got != want {
 			t.Errorf("%v requests with %s, want %v", got, code, want)
 		}
 	}
 }
 
 func TestRoutesAreTakenAwayWithTheirService(t *testing.T) {
-	a := routed("a", route(t, http.MethodPost, "/predict", "p"))
+	a := routed("a", route(t, http.MethodPost, "/guess", "p"))
 	g, ask := serve(t, a)
-	if status, body := ask(http.MethodPost, "/predict", `{"x":1,"y":2}`); status != 200 {
+	if status, body := ask(http.MethodPost, "/guess", `{"x":1,"y":2}`); status != 200 {
 		t.Fatalf("%d %s", status, body)
 	}
 	g.SetServices([]*Service{ready("b", 1)})
-	if status, body := ask(http.MethodPost, "/predict", `{"x":1,"y":2}`); status != 404 {
+	if status, body := ask(http.MethodPost, "/guess", `{"x":1,"y":2}`); status != 404 {
 		t.Errorf("%d %s", status, body)
 	}
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,7 @@ type Service struct {
 	hash     uint64 // of the name, as tokens tell it
 	variants []*Variant
 	policy   atomic.Pointer[traffic.Policy]
+	inFlight atomic.Int64 // requests being answered
 }
 
 // ServiceOptions are a service's settings; they never change while it lives.
@@ -59,6 +61,7 @@ type Variant struct {
 	service *Service
 	hash    uint64 // of the name, as tokens tell it
 	state   atomic.Pointer[state]
+	series  sync.Map // of *spot to *series: the metrics there
 }
 
 // Live is a model version that has been loaded, checked against its golden rows and warmed up.
@@ -69,6 +72,8 @@ type Live struct {
 	Semver  string
 	Digest  string
 	Runtime string
+
+	statistics statistics
 }
 
 // state is what a variant can say of itself: live with a version, or failed, or (both nil) still loading. A failure to load a newer

@@ -68,6 +68,10 @@ func (t *tallies) add(d *decision, status int, took time.Duration) {
 		s.cells[key] = cell
 	}
 	cell.Requests++
+	if d.shed { // no fault of the variant's
+		cell.Shed++
+		return
+	}
 	if class, failed := classOfError(status, d.timedOut); failed {
 		cell.Errors[class]++
 		if class != event.Client && class != event.Gone && s.first(d, key.epoch) {

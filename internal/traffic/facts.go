@@ -32,8 +32,11 @@ func (f requestFacts) Header(name string) string {
 	return ""
 }
 
-func (f requestFacts) Cookie(name string) string {
-	for _, line := range f.r.Header["Cookie"] {
+func (f requestFacts) Cookie(name string) string { return CookieIn(f.r.Header["Cookie"], name) }
+
+// CookieIn returns the value of the first cookie of that name in the lines of Cookie headers, "" if there is none.
+func CookieIn(lines []string, name string) string {
+	for _, line := range lines {
 		for line != "" {
 			var part string
 			part, line, _ = strings.Cut(line, ";")

@@ -28,6 +28,7 @@ type array struct {
 	rows   int          // the most rows
 	max    int          // the most elements
 	proto  bool         // numbers may also be what protobuf's JSON makes of them: "NaN", "Infinity", "-Infinity", true, false
+	plain  bool         // floats may also be true and false, and texts {"b64": "..."}, as the v1 protocols have them
 	hint   int          // about how many elements will come, where shape does not tell
 	dtype  tensor.DType // of the elements, for error texts
 	lo, hi int64        // the range of a whole number

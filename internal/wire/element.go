@@ -47,7 +47,7 @@ func (a *array) odd() float64 {
 	case kind == jsonscan.Null:
 		a.s.Null()
 		return math.NaN()
-	case kind == jsonscan.Bool && a.proto:
+	case kind == jsonscan.Bool && (a.proto || a.plain):
 		if a.s.Bool() {
 			return 1
 		}
@@ -111,6 +111,10 @@ func bools(a *array, out []bool) []bool {
 
 func texts(a *array, out []string) []string {
 	for a.next(len(out)) {
+		if a.plain && a.s.Peek() == jsonscan.Object {
+			out = append(out, readB64(a.s))
+			continue
+		}
 		out = append(out, a.s.String())
 	}
 	return out

@@ -109,17 +109,21 @@ func (w *binder) input(spec *tensor.Spec) {
 	} else {
 		in.width = n
 	}
-	switch spec.DType {
-	case tensor.Float32:
-		in.kind = singleCells
-	case tensor.Float64:
-		in.kind = doubleCells
-	case tensor.Bytes:
-		in.kind = textCells
-	default:
-		in.kind = wholeCells
-	}
+	in.kind = kindOf(spec.DType)
 	w.b.inputs = append(w.b.inputs, in)
+}
+
+// kindOf tells how cells of a type are kept.
+func kindOf(d tensor.DType) cellKind {
+	switch d {
+	case tensor.Float32:
+		return singleCells
+	case tensor.Float64:
+		return doubleCells
+	case tensor.Bytes:
+		return textCells
+	}
+	return wholeCells
 }
 
 // columns makes a target of every column: those that the mapping names, and then the others by their own names.

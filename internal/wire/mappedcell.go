@@ -225,15 +225,28 @@ func (c *mappedCall) array(s *jsonscan.Scanner, i int) error {
 	}
 	a := array{s: s, size: c.size, rows: t.width, max: t.width}
 	a.shaped(c.b.inputs[t.input].spec.Shape[1:], t.width)
-	read := t.dtype
-	if t.kind == wholeCells && read != tensor.Bool {
-		read = tensor.Int64
-	}
-	data := a.data(read)
+	data := a.data(t.reads())
 	if s.Err() != nil {
 		return a.wrap(s.Err(), "does not fit")
 	}
 	to, at := c.at(t)
+	if err := t.store(to, at, data); err != nil {
+		return err
+	}
+	c.mark(i)
+	return nil
+}
+
+// reads is the type that a list for the target is read into.
+func (t *target) reads() tensor.DType {
+	if t.kind == wholeCells && t.dtype != tensor.Bool {
+		return tensor.Int64
+	}
+	return t.dtype
+}
+
+// store puts what was read for a target into the cells from at on. Whole numbers come as bools or int64.
+func (t *target) store(to *cells, at int, data any) error {
 	switch data := data.(type) {
 	case []float32:
 		copy(to.singles[at:], data)
@@ -253,6 +266,5 @@ func (c *mappedCall) array(s *jsonscan.Scanner, i int) error {
 		}
 		copy(to.wholes[at:], data)
 	}
-	c.mark(i)
 	return nil
 }

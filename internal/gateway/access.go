@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+)
+
+// What is logged of requests: all of them, those that fail, or those alone that fail by a fault of ours.
+const (
+	AccessOff    = "off"
+	AccessErrors = "errors"
+	AccessAll    = "all"
+)
+
+// access logs a request, in one line: our failures loudly, what is asked for by AccessLog, and the rest for those who look.
+func (g *Gateway) access(ctx context.Context, q *question, b *buffers, a answered) {
+	level, text := slog.LevelDebug, "request"
+	switch {
+	case a.status >= http.StatusInternalServerError:
+		level, text = slog.LevelError, "request failed"
+	case a.status >= http.StatusBadRequest:
+		text = "request refused"
+		if g.options.AccessLog == AccessErrors || g.options.AccessLog == AccessAll {
+			level = slog.LevelInfo
+		}
+	case g.options.AccessLog == AccessAll:
+		level = slog.LevelInfo
+	default: // what succeeds is not worth a line
+		return
+	}
+	if !g.options.Log.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 10)
+	d := &b.decision
+	if !d.id.IsZero() {
+		attrs = append(attrs, slog.String("decision", d.id.String()))
+	}
+	if q.service != nil {
+		attrs = append(attrs, slog.String("service", q.service.Name()))
+	}
+	if d.answered != nil {
+		attrs = append(attrs, slog.String("variant", d.answered.Name()))
+	}
+	attrs = append(attrs, slog.String("dialect", q.place.label), slog.String("route", q.place.route), slog.Int("status", a.status),
+		slog.Int64("micros", a.took.Microseconds()), slog.Int("bytesIn", len(b.body)), slog.Int("bytes", len(b.out)))
+	if a.err != nil {
+		attrs = append(attrs, slog.Any("error", a.err))
+	}
+	g.options.Log.LogAttrs(ctx, level, text, attrs...)
+}
