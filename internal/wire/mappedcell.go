@@ -41,6 +41,11 @@ func (c *cells) grow(n int) {
 	}
 }
 
+// clear drops all cells and keeps their room.
+func (c *cells) clear() {
+	c.singles, c.doubles, c.wholes, c.texts = c.singles[:0], c.doubles[:0], c.wholes[:0], c.texts[:0]
+}
+
 func (c *cells) set(i int, v cell) {
 	switch c.kind {
 	case singleCells:

@@ -138,7 +138,7 @@ func (c *mlflowCall) records(key string) {
 		c.notList(key, kind)
 		return
 	}
-	c.v1Table(key)
+	c.table(key)
 }
 
 // split reads {"columns": [...], "index": [...], "data": [[...], ...]}.
@@ -151,7 +151,7 @@ func (c *mlflowCall) split(key string) {
 		later *jsonscan.Scanner // at the data, where that came before the columns
 		named bool
 	)
-	t, err := newTable(key+".data", c.signature, c.limits)
+	t, err := newRowTable(key+".data", c.signature, c.limits)
 	if err != nil {
 		c.fail(err)
 		return
@@ -161,7 +161,7 @@ func (c *mlflowCall) split(key string) {
 		switch key := string(s.Key()); key {
 		case "columns":
 			if seen.once(s, columns, key) {
-				names, named = c.names(), true
+				names, named = c.names(t.most()), true
 			}
 		case "data":
 			if !seen.once(s, data, key) {
@@ -195,12 +195,16 @@ func (c *mlflowCall) split(key string) {
 	c.take(t)
 }
 
-// names reads column names, which pandas writes as numbers where a frame has none.
-func (c *mlflowCall) names() []string {
+// names reads column names, which pandas writes as numbers where a frame has none. There may be so many.
+func (c *mlflowCall) names(most int) []string {
 	names := []string{}
 	s := &c.s
 	s.Array()
 	for s.Next() {
+		if len(names) == most {
+			c.fail(fault.Invalidf("dataframe_split has more than %d columns", most))
+			break
+		}
 		if s.Peek() == jsonscan.Number {
 			names = append(names, string(s.Number()))
 		} else {
@@ -211,7 +215,7 @@ func (c *mlflowCall) names() []string {
 }
 
 // frame reads the rows of a data frame whose columns have names; nil: none.
-func (c *mlflowCall) frame(t *v1Table, names []string) {
+func (c *mlflowCall) frame(t *rowTable, names []string) {
 	s := &c.s
 	if kind := s.Peek(); kind != jsonscan.Array {
 		c.notList(t.what, kind)
@@ -242,7 +246,7 @@ func (c *mlflowCall) frame(t *v1Table, names []string) {
 }
 
 // widen gives an open model as many columns as the first row has.
-func (c *mlflowCall) widen(t *v1Table) {
+func (c *mlflowCall) widen(t *rowTable) {
 	if !t.open || t.rows > 0 {
 		return
 	}

@@ -2,10 +2,8 @@ package wire
 
 import (
 	"bytes"
-	"encoding/csv"
-	"errors"
-	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -24,7 +22,7 @@ type csvCall struct {
 // file and from here: an empty cell, NA, NaN and null in any case are missing numbers, spaces around numbers and names do not count, a
 // byte order mark and blank lines are passed over.
 func (MLflow) csv(body []byte, signature tensor.Signature, l Limits) (Exchange, error) {
-	t, err := newTable("csv", signature, l.orDefault())
+	t, err := newRowTable("csv", signature, l.orDefault())
 	if err != nil {
 		return nil, err
 	}
@@ -34,29 +32,30 @@ func (MLflow) csv(body []byte, signature tensor.Signature, l Limits) (Exchange, 
 	if !utf8.Valid(body) {
 		return nil, fault.Invalidf("the CSV is not valid UTF-8")
 	}
-	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(body, []byte("\ufeff"))))
-	r.ReuseRecord, r.FieldsPerRecord = true, -1
-	header, err := r.Read()
+	s := &csvScanner{data: bytes.TrimPrefix(body, []byte("\ufeff")), line: 1}
+	names, err := s.header(t.most())
 	if err != nil {
-		return nil, csvError(err, "the CSV is empty; send a header and at least one row")
+		return nil, err
 	}
-	names := make([]string, len(header))
-	for i, name := range header {
-		names[i] = strings.TrimSpace(name)
+	if numbers(names) {
+		return nil, fault.Invalidf("the CSV has no header: its first line holds numbers").WithHint("send the names of the columns first")
 	}
 	order, err := t.order(names, true)
 	if err != nil {
 		return nil, fault.Invalidf("the CSV's header: %w", err)
 	}
-	for {
-		fields, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			break
+	for i, at := range order {
+		if at < 0 { // an input by its own name
+			order[i], _ = t.span(^at)
 		}
-		if err != nil {
-			return nil, csvError(err, "")
+		if at < 0 && t.inputs[^at].width > 1 || t.targets[order[i]].width > 1 {
+			return nil, fault.Invalidf("the CSV's header: %.60q is a list of values for the model, which CSV cannot hold", names[i])
 		}
-		if err := t.record(r, names, order, fields); err != nil {
+	}
+	// A row takes a byte for each of its cells, for a comma or the end of the line.
+	t.reserve(min(bytes.Count(body, []byte("\n")), len(body)/t.width))
+	for s.more() {
+		if err := t.record(s, names, order); err != nil {
 			return nil, err
 		}
 	}
@@ -66,65 +65,81 @@ func (MLflow) csv(body []byte, signature tensor.Signature, l Limits) (Exchange, 
 	return &csvCall{request: tensor.Request{Inputs: t.tensors()}, rows: t.rows}, nil
 }
 
-// csvError tells where the reader stopped; empty is what the end of the input means.
-func csvError(err error, empty string) error {
-	if p, ok := errors.AsType[*csv.ParseError](err); ok {
-		return fault.Invalidf("the CSV, line %d, byte %d: %w", p.Line, p.Column, p.Err)
+// header reads the names of the columns, at most so many.
+func (s *csvScanner) header(most int) (names []string, err error) {
+	if !s.more() {
+		return nil, fault.Invalidf("the CSV is empty; send a header and at least one row")
 	}
-	if errors.Is(err, io.EOF) {
-		return fault.Invalidf("%s", empty)
+	for last := false; !last; {
+		var field []byte
+		if field, last, err = s.field(); err != nil {
+			return nil, err
+		}
+		if len(names) == most {
+			return nil, fault.Invalidf("the CSV's header has more than %d columns", most)
+		}
+		names = append(names, string(bytes.TrimSpace(field)))
 	}
-	return fault.Invalidf("the CSV: %w", err)
+	return names, nil
+}
+
+// numbers tells whether a first line is a row rather than a header: all of it is numbers, but not 0, 1, 2, ..., which pandas writes where
+// columns have no names.
+func numbers(names []string) bool {
+	for _, name := range names {
+		if _, ok := csvNumber(name); !ok {
+			return false
+		}
+	}
+	_, counted := counts(names)
+	return !counted || !slices.Contains(names, "0")
 }
 
 // record takes a row of a CSV.
-func (t *v1Table) record(r *csv.Reader, names []string, order []int, fields []string) error {
-	line, _ := r.FieldPos(0)
-	if len(fields) != len(order) {
-		return fault.Invalidf("the CSV, line %d: the row has %d fields, the header has %d", line, len(fields), len(order))
-	}
+func (t *rowTable) record(s *csvScanner, names []string, order []int) error {
+	line := s.line
 	if err := t.begin(); err != nil {
 		return err
 	}
-	for i, field := range fields {
-		at, wide := order[i], false
-		if at < 0 { // an input by its own name
-			wide = t.inputs[^at].width > 1
-			at, _ = t.span(^at)
+	for i, last := 0, false; !last; i++ {
+		at := s.line
+		var field []byte
+		var err error
+		if field, last, err = s.field(); err != nil {
+			return err
 		}
-		if wide || t.targets[at].width > 1 {
-			return fault.Invalidf("the CSV's header: %.60q is a list of values for the model, which CSV cannot hold", names[i])
+		if i == len(order) {
+			return fault.Invalidf("the CSV, line %d: the row has more fields than the header, which has %d", line, len(order))
 		}
-		v, why := t.inputs[t.targets[at].input].cell.fromCSV(field)
-		if why != nil {
-			line, _ := r.FieldPos(i)
-			return fault.Invalidf("the CSV, line %d, column %d (%.60q): %w", line, i+1, names[i], why)
+		if last && i < len(order)-1 {
+			return fault.Invalidf("the CSV, line %d: the row has %d fields, the header has %d", line, i+1, len(order))
 		}
-		to, place := t.cell(at)
+		v, err := t.inputs[t.targets[order[i]].input].cell.fromCSV(field)
+		if err != nil {
+			return fault.Invalidf("the CSV, line %d, column %d (%.60q): %w", at, i+1, names[i], err)
+		}
+		to, place := t.cell(order[i])
 		to.set(place, v)
 	}
 	return nil
 }
 
 // fromCSV reads a cell of a CSV.
-func (t *target) fromCSV(field string) (v cell, err error) {
-	switch {
-	case t.kind == textCells:
-		return cell{text: field}, nil
-	case t.kind == wholeCells:
-		text := strings.TrimSpace(field)
-		if t.dtype == tensor.Bool && (strings.EqualFold(text, "true") || strings.EqualFold(text, "false")) {
-			return truth(strings.EqualFold(text, "true")), nil
+func (t *target) fromCSV(field []byte) (v cell, err error) {
+	switch t.kind {
+	case textCells:
+		return cell{text: string(field)}, nil
+	case wholeCells:
+		text := string(bytes.TrimSpace(field))
+		if yes := strings.EqualFold(text, "true"); t.dtype == tensor.Bool && (yes || strings.EqualFold(text, "false")) {
+			return truth(yes), nil
 		}
 		if v.whole, err = strconv.ParseInt(text, 10, 64); err != nil || v.whole < t.lo || v.whole > t.hi {
 			return v, fault.Invalidf("%.40q is no %v", field, t.dtype)
 		}
 		return v, nil
 	}
-	number, ok := csvNumber(field)
-	if !ok {
-		number, ok = csvNumber(strings.TrimSpace(field))
-	}
+	number, ok := csvNumber(string(bytes.TrimSpace(field)))
 	if !ok {
 		return v, fault.Invalidf("%.40q is not a number", field)
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // fill reads the value at s into what a name stands for: a target, or ^i for the whole input i.
-func (t *v1Table) fill(s *jsonscan.Scanner, at int) error {
+func (t *rowTable) fill(s *jsonscan.Scanner, at int) error {
 	if at < 0 {
 		return t.whole(s, ^at)
 	}
@@ -16,7 +16,7 @@ func (t *v1Table) fill(s *jsonscan.Scanner, at int) error {
 }
 
 // read reads the value at s into a target of the present row. The error is about the value; what is wrong with the JSON is left in s.
-func (t *v1Table) read(s *jsonscan.Scanner, i int) error {
+func (t *rowTable) read(s *jsonscan.Scanner, i int) error {
 	g := &t.targets[i]
 	if err := t.mark(i); err != nil {
 		return err
@@ -34,7 +34,7 @@ func (t *v1Table) read(s *jsonscan.Scanner, i int) error {
 }
 
 // whole reads a list into all columns of an input.
-func (t *v1Table) whole(s *jsonscan.Scanner, input int) error {
+func (t *rowTable) whole(s *jsonscan.Scanner, input int) error {
 	first, end := t.span(input)
 	for i := first; i < end; i++ {
 		if err := t.mark(i); err != nil {
@@ -54,7 +54,7 @@ func (t *v1Table) whole(s *jsonscan.Scanner, input int) error {
 }
 
 // list reads a list into the present row of an input.
-func (t *v1Table) list(s *jsonscan.Scanner, input int) error {
+func (t *rowTable) list(s *jsonscan.Scanner, input int) error {
 	in := &t.inputs[input]
 	if kind := s.Peek(); kind == jsonscan.None {
 		s.Skip() // which says what is wrong
@@ -80,7 +80,7 @@ func (t *v1Table) list(s *jsonscan.Scanner, input int) error {
 func (t *target) loose(s *jsonscan.Scanner) (v cell, err error) {
 	kind := s.Peek()
 	switch {
-	case kind == jsonscan.Object && t.kind == textCells && startsBinary(*s):
+	case kind == jsonscan.Object && t.kind == textCells && startsB64(*s):
 		return cell{text: readB64(s)}, nil
 	case kind == jsonscan.Array:
 		s.Array()
@@ -90,10 +90,10 @@ func (t *target) loose(s *jsonscan.Scanner) (v cell, err error) {
 		return t.read(s)
 	}
 	if !s.Next() {
-		if s.Err() != nil {
-			return v, nil
+		if s.Err() == nil {
+			err = fault.Invalidf("holds no value")
 		}
-		return v, fault.Invalidf("holds no value")
+		return v, err
 	}
 	if kind == jsonscan.Object {
 		s.Key()
@@ -104,8 +104,8 @@ func (t *target) loose(s *jsonscan.Scanner) (v cell, err error) {
 	return v, err
 }
 
-// startsBinary tells whether an object that comes next is {"b64": ...}.
-func startsBinary(s jsonscan.Scanner) bool {
+// startsB64 tells whether an object that comes next is {"b64": ...}.
+func startsB64(s jsonscan.Scanner) bool {
 	s.Object()
 	return s.Next() && string(s.Key()) == "b64"
 }

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"slices"
+
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/jsonscan"
 	"github.com/serin-ml/serin/internal/tensor"
@@ -13,7 +15,7 @@ func (c *rowsCall) columnar(key string) {
 	switch kind := c.s.Peek(); {
 	case kind == jsonscan.None:
 		c.s.Skip() // which says what is wrong
-	case kind == jsonscan.Object && !c.binary(&at):
+	case kind == jsonscan.Object && !c.isB64(&at):
 		c.byName(key)
 	case len(in) != 1:
 		c.fail(fault.Invalidf("%q is %s; the model takes %d inputs: send an object with each by its name: %s", key, describeKind(kind), len(in), inputNames(c.signature)))
@@ -32,7 +34,7 @@ type column struct {
 
 // columns are gathered before they are put together: no room is made for rows of which only one value has come.
 type columns struct {
-	v1Table  *v1Table
+	table  *rowTable
 	whole  []tensor.Tensor // by input; without a shape: it has not come
 	single []column        // by target; without data: it has not come
 	first  string          // the name that came first
@@ -42,7 +44,7 @@ type columns struct {
 
 // byName reads an object of columns and whole inputs.
 func (c *rowsCall) byName(key string) {
-	t, err := newTable(key, c.signature, c.limits)
+	t, err := newRowTable(key, c.signature, c.limits)
 	if err != nil {
 		t, err = c.inputsOnly(key, err)
 	}
@@ -50,19 +52,14 @@ func (c *rowsCall) byName(key string) {
 		c.fail(err)
 		return
 	}
-	g := columns{v1Table: t, whole: make([]tensor.Tensor, len(t.inputs)), single: make([]column, len(t.targets)), left: c.limits.Elements}
+	g := columns{table: t, whole: make([]tensor.Tensor, len(t.inputs)), single: make([]column, len(t.targets)), left: c.limits.Elements}
 	start := c.s
 	s := &c.s
 	s.Object()
 	for s.Next() {
-		name := string(s.Key())
-		at, known := t.find(name)
-		if !known && s.Err() == nil {
-			if c.learn(t, start); s.Err() == nil {
-				at, known = t.find(name)
-			}
-		}
-		if !known || s.Err() != nil {
+		name := string(s.Key()) // looking ahead uses the scanner's buffer again
+		at := c.find(t, name, start)
+		if s.Err() != nil {
 			return
 		}
 		c.column(&g, name, at)
@@ -72,9 +69,9 @@ func (c *rowsCall) byName(key string) {
 	}
 }
 
-// inputsOnly is a v1Table without columns, for a model that leaves the size of its rows open: its inputs have names all the same.
-func (c *rowsCall) inputsOnly(key string, why error) (*v1Table, error) {
-	t := &v1Table{what: key, limits: c.limits, byName: map[string]int{}}
+// inputsOnly is a table without columns, for a model that leaves the size of its rows open: its inputs have names all the same.
+func (c *rowsCall) inputsOnly(key string, why error) (*rowTable, error) {
+	t := &rowTable{what: key, limits: c.limits, byName: map[string]int{}}
 	for i := range c.signature.Inputs {
 		if len(c.signature.Inputs[i].Columns) > 0 {
 			return nil, why
@@ -87,19 +84,19 @@ func (c *rowsCall) inputsOnly(key string, why error) (*v1Table, error) {
 
 // column reads what came under a name: at is what it stands for.
 func (c *rowsCall) column(g *columns, name string, at int) {
-	what := g.v1Table.what + "." + name[:min(len(name), 80)]
+	what := g.table.what + "." + name[:min(len(name), 80)]
 	input := ^at
 	if at >= 0 {
-		input = g.v1Table.targets[at].input
+		input = g.table.targets[at].input
 	}
-	whole := at < 0 || g.v1Table.inputs[input].width == g.v1Table.targets[at].width
-	spec := g.v1Table.inputs[input].spec
+	whole := at < 0 || g.table.inputs[input].width == g.table.targets[at].width
+	spec := g.table.inputs[input].spec
 	if whole && g.whole[input].Data != nil || !whole && g.single[at].data != nil {
 		c.fail(fault.Invalidf("%s is given twice", what))
 		return
 	}
 	if !whole {
-		spec = &tensor.Spec{Name: name, DType: g.v1Table.inputs[input].cell.reads(), Shape: []int{-1}}
+		spec = &tensor.Spec{Name: name, DType: g.table.inputs[input].cell.reads(), Shape: []int{-1}}
 	}
 	v, ok := c.one(what, spec, g)
 	if !ok {
@@ -151,12 +148,14 @@ func (c *rowsCall) one(what string, spec *tensor.Spec, g *columns) (tensor.Tenso
 		}
 		return tensor.Tensor{Name: spec.Name, Shape: shape, Data: one.slice()}, true
 	}
-	return c.tensor(what, spec, g.left)
+	v, ok := c.tensor(what, spec, g.left)
+	v.Shape = slices.Clone(v.Shape) // the next column is read with the same array
+	return v, ok
 }
 
 // join puts columns together into inputs.
 func (c *rowsCall) join(g *columns) {
-	t := g.v1Table
+	t := g.table
 	t.rows = g.rows
 	for k := range t.targets {
 		switch i := t.targets[k].input; {
@@ -196,7 +195,7 @@ func (c *rowsCall) join(g *columns) {
 }
 
 // spread copies a column into the rows.
-func (t *v1Table) spread(k int, from column) error {
+func (t *rowTable) spread(k int, from column) error {
 	g := &t.targets[k]
 	to, width := &t.data[g.input], t.inputs[g.input].width
 	for row := range from.rows {

@@ -44,22 +44,22 @@ func (c *rowsCall) instances(key string) {
 			inner = at.Peek()
 		}
 	}
-	switch binary := c.binary(&at); {
+	switch binary := c.isB64(&at); {
 	case at.Err() != nil && first == jsonscan.None:
 		c.s.Skip() // which says what is wrong
 	case !some:
 		c.fail(fault.Invalidf("%q holds no rows; send at least one", key))
 	case (first == jsonscan.Object || inner == jsonscan.Object) && !binary, len(c.signature.Inputs) != 1:
-		c.v1Table(key)
+		c.table(key)
 	default:
 		c.lists(key)
 	}
 }
 
-// binary tells whether what comes at s is a value {"b64": ...} of the model's only input rather than a row.
-func (c *rowsCall) binary(s *jsonscan.Scanner) bool {
+// isB64 tells whether what comes at s is a value {"b64": ...} of the model's only input rather than a row.
+func (c *rowsCall) isB64(s *jsonscan.Scanner) bool {
 	in := c.signature.Inputs
-	return s.Peek() == jsonscan.Object && len(in) == 1 && in[0].DType == tensor.Bytes && startsBinary(*s)
+	return s.Peek() == jsonscan.Object && len(in) == 1 && in[0].DType == tensor.Bytes && startsB64(*s)
 }
 
 func (c *rowsCall) notList(key string, kind jsonscan.Kind) {
@@ -138,9 +138,9 @@ func fitRows(got, want []int) ([]int, error) {
 	return nil, fault.Invalidf("it has the shape %v; the model takes %v (-1: any number)", got, want).WithHint("send a list of rows, even for one row")
 }
 
-// v1Table reads rows of any form for any model.
-func (c *rowsCall) v1Table(key string) {
-	t, err := newTable(key, c.signature, c.limits)
+// table reads rows of any form for any model.
+func (c *rowsCall) table(key string) {
+	t, err := newRowTable(key, c.signature, c.limits)
 	if err != nil {
 		c.fail(err)
 		return
@@ -163,7 +163,7 @@ func (c *rowsCall) v1Table(key string) {
 }
 
 // take makes the request of what t has gathered.
-func (c *rowsCall) take(t *v1Table) {
+func (c *rowsCall) take(t *rowTable) {
 	switch {
 	case c.s.Err() != nil:
 	case t.rows == 0:
@@ -174,20 +174,20 @@ func (c *rowsCall) take(t *v1Table) {
 }
 
 // row reads a row: an object, a list of objects that together name its values, a list of values, or a bare value.
-func (c *rowsCall) row(t *v1Table) {
+func (c *rowsCall) row(t *rowTable) {
 	s := &c.s
 	switch kind := s.Peek(); kind {
 	case jsonscan.None:
 		s.Skip() // which says what is wrong
 	case jsonscan.Object:
-		if at := *s; len(t.targets) == 1 && t.inputs[0].cell.kind == textCells && startsBinary(at) {
+		if at := *s; len(t.targets) == 1 && t.inputs[0].cell.kind == textCells && startsB64(at) {
 			c.values(t, nil)
 			return
 		}
 		c.object(t)
 	case jsonscan.Array:
 		at := *s
-		if at.Array(); at.Next() && at.Peek() == jsonscan.Object && !c.binary(&at) {
+		if at.Array(); at.Next() && at.Peek() == jsonscan.Object && !c.isB64(&at) {
 			s.Array()
 			for s.Next() {
 				c.object(t)
@@ -201,7 +201,7 @@ func (c *rowsCall) row(t *v1Table) {
 }
 
 // object reads values by name.
-func (c *rowsCall) object(t *v1Table) {
+func (c *rowsCall) object(t *rowTable) {
 	s := &c.s
 	start := c.s
 	if kind := s.Peek(); kind != jsonscan.Object {
@@ -212,18 +212,11 @@ func (c *rowsCall) object(t *v1Table) {
 	s.Object()
 	for s.Next() {
 		key := s.Key()
-		at, known := next, true
+		at := next
 		if next < len(t.targets) && t.byName == nil && t.targets[next].column == string(key) {
 			next++
-		} else if at, known = t.find(string(key)); !known {
-			name := string(key) // looking ahead uses the scanner's buffer again
-			if c.learn(t, start); s.Err() != nil {
-				return
-			}
-			if at, known = t.find(name); !known {
-				c.at(t, name, fault.Invalidf("is unknown to the model"))
-				return
-			}
+		} else if at = c.find(t, string(key), start); s.Err() != nil {
+			return
 		}
 		if err := t.fill(s, at); err != nil || s.Err() != nil {
 			c.at(t, t.label(at), err)
@@ -232,11 +225,27 @@ func (c *rowsCall) object(t *v1Table) {
 	}
 }
 
+// find returns what a name in the object that begins at start stands for, or fails.
+func (c *rowsCall) find(t *rowTable, name string, start jsonscan.Scanner) int {
+	at, known := t.find(name)
+	if !known && c.s.Err() == nil {
+		c.learn(t, start)
+		if at, known = t.find(name); !known && c.s.Err() == nil {
+			c.at(t, name, fault.Invalidf("is unknown to the model"))
+		}
+	}
+	return at
+}
+
 // learn looks at all names of an object, from its start on, for what they may mean to a model that knows none of them.
-func (c *rowsCall) learn(t *v1Table, s jsonscan.Scanner) {
+func (c *rowsCall) learn(t *rowTable, s jsonscan.Scanner) {
 	var names []string
 	s.Object()
 	for s.Next() {
+		if len(names) == t.most() {
+			c.fail(fault.Invalidf("%s has more than %d names", t.place(""), len(names)))
+			return
+		}
 		names = append(names, string(s.Key()))
 		s.Skip()
 	}
@@ -255,7 +264,7 @@ func (c *rowsCall) learn(t *v1Table, s jsonscan.Scanner) {
 }
 
 // at records an error about a field of the present row: err, or what is wrong with the JSON there.
-func (c *rowsCall) at(t *v1Table, field string, err error) {
+func (c *rowsCall) at(t *rowTable, field string, err error) {
 	if err == nil {
 		err = fault.Invalidf("cannot be read: %w", c.s.Err())
 	}
@@ -266,7 +275,7 @@ func (c *rowsCall) at(t *v1Table, field string, err error) {
 }
 
 // values reads a row of values in the given order, or in the model's where it is nil.
-func (c *rowsCall) values(t *v1Table, order []int) {
+func (c *rowsCall) values(t *rowTable, order []int) {
 	s := &c.s
 	want := len(t.targets)
 	if order != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/serin-ml/serin/internal/tensor"
 )
 
-// v1Table gathers rows cell by cell, for a model of any inputs: rows that call their values by name, and rows that have them in order.
-type v1Table struct {
+// rowTable gathers rows cell by cell, for a model of any inputs: rows that call their values by name, and rows that have them in order.
+type rowTable struct {
 	what    string       // what the client calls the rows: "instances", "dataframe_split.data"
 	limits  Limits       // none is 0
 	inputs  []tableInput // of the model
@@ -24,7 +24,6 @@ type v1Table struct {
 
 	byName map[string]int // of a target, or ^i of the whole input i
 	twice  string         // a column that several inputs have: it names none
-	text   []byte         // kept between cells of a CSV
 }
 
 // tableInput is an input of the model, and how one of its cells is read.
@@ -42,9 +41,9 @@ type spot struct {
 	column string
 }
 
-// newTable makes an empty v1Table for a model.
-func newTable(what string, signature tensor.Signature, l Limits) (*v1Table, error) {
-	t := &v1Table{what: what, limits: l, inputs: make([]tableInput, len(signature.Inputs)), data: make([]cells, len(signature.Inputs))}
+// newRowTable makes an empty table for a model.
+func newRowTable(what string, signature tensor.Signature, l Limits) (*rowTable, error) {
+	t := &rowTable{what: what, limits: l, inputs: make([]tableInput, len(signature.Inputs)), data: make([]cells, len(signature.Inputs))}
 	for i := range signature.Inputs {
 		spec := &signature.Inputs[i]
 		in := &t.inputs[i]
@@ -64,11 +63,14 @@ func newTable(what string, signature tensor.Signature, l Limits) (*v1Table, erro
 		}
 	}
 	t.aim()
+	if len(t.inputs) > 1 {
+		t.find("") // learns which names are ambiguous
+	}
 	return t, nil
 }
 
 // aim makes the targets.
-func (t *v1Table) aim() {
+func (t *rowTable) aim() {
 	t.targets, t.width, t.byName = t.targets[:0], 0, nil
 	for i := range t.inputs {
 		in := &t.inputs[i]
@@ -97,16 +99,27 @@ func cellTarget(d tensor.DType) target {
 	return t
 }
 
+// maxOpenColumns is how many columns a request may name for a model that leaves their number open.
+const maxOpenColumns = 1 << 16
+
+// most is how many names are read of a request before they are too many: enough to tell which of them are wrong.
+func (t *rowTable) most() int {
+	if t.open {
+		return maxOpenColumns
+	}
+	return len(t.targets) + 1000
+}
+
 // widen gives an open model as many columns as a request has.
-func (t *v1Table) widen(n int) {
-	if in := &t.inputs[0]; t.open && n != in.width && len(in.spec.Columns) == 0 && n > 0 && n <= t.limits.Elements {
+func (t *rowTable) widen(n int) {
+	if in := &t.inputs[0]; t.open && n != in.width && len(in.spec.Columns) == 0 && n > 0 && n <= min(maxOpenColumns, t.limits.Elements) {
 		in.width = n
 		t.aim()
 	}
 }
 
 // find returns what a name stands for.
-func (t *v1Table) find(name string) (at int, known bool) {
+func (t *rowTable) find(name string) (at int, known bool) {
 	if t.byName == nil {
 		t.byName = make(map[string]int, len(t.targets)+len(t.inputs))
 		for i := range t.inputs {
@@ -129,7 +142,7 @@ func (t *v1Table) find(name string) (at int, known bool) {
 }
 
 // labels returns what each target is called; nil where one of them has no name.
-func (t *v1Table) labels() []string {
+func (t *rowTable) labels() []string {
 	labels := make([]string, len(t.targets))
 	for i := range t.targets {
 		if labels[i] = t.targets[i].column; labels[i] == "" {
@@ -142,14 +155,14 @@ func (t *v1Table) labels() []string {
 // order tells what each of a row's values is for, by their names: a target, or ^i for the whole input i. Names that only count (f0, f1,
 // ... in any order) stand for positions where the model has none of them. Where tabular, the names must cover the row, and other names
 // tell nothing to a model whose own columns have no names or only count: its runtime took columns in order when it was trained.
-func (t *v1Table) order(names []string, tabular bool) ([]int, error) {
+func (t *rowTable) order(names []string, tabular bool) ([]int, error) {
 	if tabular {
 		t.widen(len(names))
 	}
 	order, known := make([]int, len(names)), 0
 	for i, name := range names {
 		at, ok := t.find(name)
-		if order[i] = at; ok {
+		if order[i] = at; ok && (at >= 0 || len(names) == 1 || len(t.inputs) > 1) { // beside others, the only input's name is a column's
 			known++
 		}
 	}
@@ -183,7 +196,7 @@ func (t *v1Table) order(names []string, tabular bool) ([]int, error) {
 }
 
 // covers tells whether an order fills every target once.
-func (t *v1Table) covers(order []int) bool {
+func (t *rowTable) covers(order []int) bool {
 	n, filled := 0, make([]bool, len(t.targets))
 	for _, at := range order {
 		from, to := at, at+1
@@ -202,7 +215,7 @@ func (t *v1Table) covers(order []int) bool {
 }
 
 // span tells which targets are of an input.
-func (t *v1Table) span(input int) (from, to int) {
+func (t *rowTable) span(input int) (from, to int) {
 	for from < len(t.targets) && t.targets[from].input < input {
 		from++
 	}
@@ -213,7 +226,7 @@ func (t *v1Table) span(input int) (from, to int) {
 }
 
 // ambiguous says that a column's name stands for several.
-func (t *v1Table) ambiguous(err error) error {
+func (t *rowTable) ambiguous(err error) error {
 	if t.twice == "" {
 		return err
 	}
@@ -221,7 +234,7 @@ func (t *v1Table) ambiguous(err error) error {
 		WithHint("send each input as a list by its own name: %s", t.inputNames())
 }
 
-func (t *v1Table) inputNames() string {
+func (t *rowTable) inputNames() string {
 	names := make([]string, len(t.inputs))
 	for i := range t.inputs {
 		names[i] = t.inputs[i].spec.Name
@@ -253,7 +266,7 @@ func counts(names []string) (places []int, counted bool) {
 }
 
 // begin makes room for a row, within the limits.
-func (t *v1Table) begin() error {
+func (t *rowTable) begin() error {
 	switch {
 	case t.rows == t.limits.Rows:
 		return fault.Invalidf("%s holds more than %d rows; send them in several requests", t.what, t.limits.Rows)
@@ -267,8 +280,18 @@ func (t *v1Table) begin() error {
 	return nil
 }
 
+// reserve makes room for so many rows at once. It must not be more than the body can hold.
+func (t *rowTable) reserve(rows int) {
+	rows = min(rows, t.limits.Rows, t.limits.Elements/max(t.width, 1))
+	for i := range t.data {
+		c := &t.data[i]
+		c.grow(rows * t.inputs[i].width)
+		c.clear()
+	}
+}
+
 // mark notes that a target is filled in the present row, once.
-func (t *v1Table) mark(i int) error {
+func (t *rowTable) mark(i int) error {
 	if t.seen[i] == int32(t.rows) {
 		return fault.Invalidf("is given twice")
 	}
@@ -277,7 +300,7 @@ func (t *v1Table) mark(i int) error {
 }
 
 // end checks that the row is whole.
-func (t *v1Table) end() error {
+func (t *rowTable) end() error {
 	for i := range t.targets {
 		if t.seen[i] != int32(t.rows) {
 			return &FieldError{t.place(t.label(i)), fault.Invalidf("is missing").WithHint("send null for a value that is not known")}
@@ -287,7 +310,7 @@ func (t *v1Table) end() error {
 }
 
 // label is what a target is called in errors.
-func (t *v1Table) label(i int) string {
+func (t *rowTable) label(i int) string {
 	if i < 0 {
 		return t.inputs[^i].spec.Name
 	}
@@ -298,7 +321,7 @@ func (t *v1Table) label(i int) string {
 }
 
 // place names a field of the present row: "" is the row itself.
-func (t *v1Table) place(field string) string {
+func (t *rowTable) place(field string) string {
 	row := t.what + "[" + strconv.Itoa(max(0, t.rows-1)) + "]"
 	if field == "" || field[0] == '[' {
 		return row + field
@@ -307,13 +330,13 @@ func (t *v1Table) place(field string) string {
 }
 
 // cell returns where a target of the present row is.
-func (t *v1Table) cell(i int) (*cells, int) {
+func (t *rowTable) cell(i int) (*cells, int) {
 	in := t.targets[i].input
 	return &t.data[in], (t.rows-1)*t.inputs[in].width + t.targets[i].at
 }
 
 // tensors returns what was gathered, one tensor for each input of the model.
-func (t *v1Table) tensors() []tensor.Tensor {
+func (t *rowTable) tensors() []tensor.Tensor {
 	list := make([]tensor.Tensor, len(t.inputs))
 	for i := range t.inputs {
 		spec := t.inputs[i].spec
