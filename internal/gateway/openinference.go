@@ -17,21 +17,21 @@ func (g *Gateway) routeOpenInference() {
 	named := func(t *table, r *http.Request) (*Service, error) { return t.named(r.PathValue("name")) }
 	infer := g.predict(wire.OpenInference{}, openInferenceLabel, named)
 	g.get("/v2", func(*http.Request) ([]byte, error) {
-		return wire.ServerMetadata("serin", g.options.Version), nil
+		return wire.AppendServerMetadata(nil, wire.ServerInfo{Name: "serin", Version: g.options.Version}), nil
 	})
-	g.get("/v2/health/live", func(*http.Request) ([]byte, error) { return wire.ServerLive(), nil })
+	g.get("/v2/health/live", func(*http.Request) ([]byte, error) { return wire.AppendServerLive(nil, true), nil })
 	g.get("/v2/health/ready", func(*http.Request) ([]byte, error) {
 		if !g.Ready() {
 			return nil, fault.Unavailablef("not every service is ready")
 		}
-		return wire.ServerReady(true), nil
+		return wire.AppendServerReady(nil, true), nil
 	})
 	g.get("/v2/models", func(*http.Request) ([]byte, error) {
 		names := []string{}
 		for _, s := range g.Services() {
 			names = append(names, s.Name())
 		}
-		return wire.ModelList(names), nil
+		return wire.AppendModelList(nil, names), nil
 	})
 	for _, model := range []string{"/v2/models/{name}", "/v2/models/{name}/versions/{version}"} {
 		g.mux.HandleFunc(model+"/infer", infer)
@@ -40,13 +40,16 @@ func (g *Gateway) routeOpenInference() {
 			if err != nil {
 				return nil, err
 			}
-			return wire.ModelMetadata(r.PathValue("name"), []string{strconv.Itoa(live.Number)}, "serin_"+live.Runtime, live.Model.Signature()), nil
+			return wire.AppendModelMetadata(nil, wire.ModelInfo{
+				Name: r.PathValue("name"), Versions: []string{strconv.Itoa(live.Number)}, Platform: "serin_" + live.Runtime,
+				Signature: live.Model.Signature(),
+			}), nil
 		})
 		g.get(model+"/ready", func(r *http.Request) ([]byte, error) {
 			if _, err := g.live(r); err != nil {
 				return nil, err
 			}
-			return wire.ModelReady(r.PathValue("name"), true), nil
+			return wire.AppendModelReady(nil, r.PathValue("name"), true), nil
 		})
 	}
 }

@@ -1,59 +1,146 @@
 package wire
 
 import (
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/serin-ml/serin/internal/tensor"
 )
 
-// ServerLive returns the document that says this server is alive.
-func ServerLive() []byte { return []byte(`{"live":true}`) }
+// The documents of the Open Inference Protocol beside inference, each as JSON and as a protobuf message of package inference:
+//
+//	document               JSON                         protobuf
+//	server live            AppendServerLive             AppendServerLiveProto
+//	server ready           AppendServerReady            AppendServerReadyProto
+//	server metadata        AppendServerMetadata         AppendServerMetadataProto
+//	model list (KServe)    AppendModelList              -
+//	model ready            AppendModelReady             AppendModelReadyProto
+//	model metadata         AppendModelMetadata          AppendModelMetadataProto
+//	model configuration    AppendModelConfig            AppendModelConfigProto
+//	model statistics       AppendModelStatistics        AppendModelStatisticsProto
+//	repository index       AppendRepositoryIndex        AppendRepositoryIndexProto
+//	load, unload           nothing: empty               nothing: empty
+//	streamed answer        -                            AppendStreamAnswerProto
+//
+// and readers of the requests for them:
+//
+//	model ready, metadata, configuration, statistics    -    ReadModelCallProto
+//	repository index       ReadRepositoryQuery          ReadRepositoryQueryProto
+//	load, unload           ReadRepositoryCall           ReadRepositoryCallProto
 
-// ServerReady returns the document that says whether all models are ready.
-func ServerReady(ready bool) []byte {
-	return append(strconv.AppendBool([]byte(`{"ready":`), ready), '}')
+// The extensions of the protocol, as server metadata names them.
+const (
+	ExtensionBinary         = "binary_tensor_data"
+	ExtensionClassification = "classification"
+	ExtensionConfiguration  = "model_configuration"
+	ExtensionRepository     = "model_repository"
+	ExtensionStatistics     = "statistics"
+)
+
+// ServerInfo is what a server says of itself.
+type ServerInfo struct {
+	Name       string
+	Version    string
+	Extensions []string // those that it speaks, and no other
 }
 
-// ModelReady returns the document that says whether one model is ready.
-func ModelReady(name string, ready bool) []byte {
-	dst := appendText([]byte(`{"name":`), name)
+// ModelInfo is what a server says of a model.
+type ModelInfo struct {
+	Name      string
+	Versions  []string // those that can be called
+	Platform  string   // the format it was trained into
+	Backend   string   // what runs it
+	MaxRows   int      // the most rows of a request; 0 means DefaultRows
+	Signature tensor.Signature
+}
+
+// The states of a model in a repository.
+const (
+	StateReady       = "READY"
+	StateUnavailable = "UNAVAILABLE"
+	StateLoading     = "LOADING"
+	StateUnloading   = "UNLOADING"
+)
+
+// RepositoryEntry is one version of a model in a repository.
+type RepositoryEntry struct {
+	Name    string
+	Version string
+	State   string // one of the states above
+	Reason  string // why it is not ready; "" for none
+}
+
+// Timing is how often something was done, and how long that took in all.
+type Timing struct {
+	Count uint64
+	Total time.Duration
+}
+
+// BatchStatistics is what was done with batches of one size.
+type BatchStatistics struct {
+	Size                                      int // rows
+	ComputeInput, ComputeInfer, ComputeOutput Timing
+}
+
+// ModelStatistics is what one version of a model has done since the server started.
+type ModelStatistics struct {
+	Name, Version  string
+	LastInference  time.Time // zero: never
+	InferenceCount uint64    // rows answered
+	ExecutionCount uint64    // requests that the model ran for
+	Success, Fail  Timing    // of requests
+
+	Queue, ComputeInput, ComputeInfer, ComputeOutput Timing // of requests answered: waiting, decoding, the model, encoding
+
+	Batches []BatchStatistics
+}
+
+// AppendServerLive appends the document that says whether this server is alive.
+func AppendServerLive(dst []byte, live bool) []byte {
+	return append(strconv.AppendBool(append(dst, `{"live":`...), live), '}')
+}
+
+// AppendServerReady appends the document that says whether all models are ready.
+func AppendServerReady(dst []byte, ready bool) []byte {
+	return append(strconv.AppendBool(append(dst, `{"ready":`...), ready), '}')
+}
+
+// AppendModelReady appends the document that says whether one model is ready.
+func AppendModelReady(dst []byte, name string, ready bool) []byte {
+	dst = appendText(append(dst, `{"name":`...), name)
 	dst = append(dst, `,"ready":`...)
 	return append(strconv.AppendBool(dst, ready), '}')
 }
 
-// ServerMetadata returns what the server says of itself. It names the extensions of the protocol that it speaks: none so far.
-func ServerMetadata(name, version string) []byte {
-	dst := appendText([]byte(`{"name":`), name)
-	dst = append(dst, `,"version":`...)
-	dst = appendText(dst, version)
-	return append(dst, `,"extensions":[]}`...)
+// AppendServerMetadata appends what the server says of itself.
+func AppendServerMetadata(dst []byte, s ServerInfo) []byte {
+	dst = appendText(append(dst, `{"name":`...), s.Name)
+	dst = appendText(append(dst, `,"version":`...), s.Version)
+	dst = appendTexts(append(dst, `,"extensions":`...), s.Extensions)
+	return append(dst, '}')
 }
 
-// ModelList returns KServe's list of models.
-func ModelList(names []string) []byte {
-	return append(appendTexts([]byte(`{"models":`), names), '}')
+// AppendModelList appends KServe's list of models.
+func AppendModelList(dst []byte, names []string) []byte {
+	return append(appendTexts(append(dst, `{"models":`...), names), '}')
 }
 
-// ModelMetadata returns what a model takes and gives, with -1 where any size goes. Outputs on demand are among the outputs: a request
-// may name them.
-func ModelMetadata(name string, versions []string, platform string, signature tensor.Signature) []byte {
-	dst := appendText([]byte(`{"name":`), name)
-	dst = append(dst, `,"versions":`...)
-	dst = appendTexts(dst, versions)
-	dst = append(dst, `,"platform":`...)
-	dst = appendText(dst, platform)
-	dst = append(dst, `,"inputs":`...)
-	dst = appendSpecs(dst, signature.Inputs)
-	dst = append(dst, `,"outputs":`...)
-	dst = appendSpecs(dst, signature.Outputs)
+// AppendModelMetadata appends what a model takes and gives, with -1 where any size goes. Outputs on demand are among the outputs: a
+// request may name them.
+func AppendModelMetadata(dst []byte, m ModelInfo) []byte {
+	dst = appendText(append(dst, `{"name":`...), m.Name)
+	dst = appendTexts(append(dst, `,"versions":`...), m.Versions)
+	dst = appendText(append(dst, `,"platform":`...), m.Platform)
+	dst = appendSpecs(append(dst, `,"inputs":`...), m.Signature.Inputs)
+	dst = appendSpecs(append(dst, `,"outputs":`...), m.Signature.Outputs)
 	return append(dst, '}')
 }
 
 func appendSpecs(dst []byte, specs []tensor.Spec) []byte {
 	dst = append(dst, '[')
 	for i, p := range specs {
-		dst = append(comma(dst, i), `{"name":`...)
-		dst = appendText(dst, p.Name)
+		dst = appendText(append(comma(dst, i), `{"name":`...), p.Name)
 		dst = append(dst, `,"datatype":"`...)
 		dst = append(dst, p.DType.String()...)
 		dst = append(dst, `","shape":`...)
@@ -68,4 +155,141 @@ func appendTexts(dst []byte, texts []string) []byte {
 		dst = appendText(comma(dst, i), text)
 	}
 	return append(dst, ']')
+}
+
+// AppendModelConfig appends a model's configuration in Triton's form. Where all tensors start with a dimension of any size, that is the
+// batch: it is left out of their dims, and max_batch_size tells how large it may be. Otherwise max_batch_size is 0.
+func AppendModelConfig(dst []byte, m ModelInfo) []byte {
+	dst = appendText(append(dst, `{"name":`...), m.Name)
+	dst = appendText(append(dst, `,"platform":`...), m.Platform)
+	dst = appendText(append(dst, `,"backend":`...), m.Backend)
+	dst = append(dst, `,"version_policy":`...)
+	if numbers := m.versionNumbers(); numbers != nil {
+		dst = append(appendShape(append(dst, `{"specific":{"versions":`...), numbers), "}}"...)
+	} else {
+		dst = append(dst, `{"latest":{"num_versions":1}}`...)
+	}
+	batch := m.maxBatch()
+	dst = strconv.AppendInt(append(dst, `,"max_batch_size":`...), int64(batch), 10)
+	dst = appendConfigTensors(append(dst, `,"input":`...), m.Signature.Inputs, batch > 0)
+	dst = appendConfigTensors(append(dst, `,"output":`...), m.Signature.Outputs, batch > 0)
+	return append(dst, '}')
+}
+
+func appendConfigTensors(dst []byte, specs []tensor.Spec, batched bool) []byte {
+	dst = append(dst, '[')
+	for i, p := range specs {
+		dst = appendText(append(comma(dst, i), `{"name":`...), p.Name)
+		dst = append(dst, `,"data_type":"TYPE_`...)
+		if p.DType == tensor.Bytes {
+			dst = append(dst, "STRING"...)
+		} else {
+			dst = append(dst, p.DType.String()...)
+		}
+		dst = append(dst, `","dims":`...)
+		dst = append(appendShape(dst, configDims(p.Shape, batched)), '}')
+	}
+	return append(dst, ']')
+}
+
+// configDims is a shape without its batch.
+func configDims(shape []int, batched bool) []int {
+	if batched {
+		return shape[1:]
+	}
+	return shape
+}
+
+// maxBatch is the largest batch, 0 where a tensor has no dimension for it.
+func (m ModelInfo) maxBatch() int {
+	for _, specs := range [][]tensor.Spec{m.Signature.Inputs, m.Signature.Outputs} {
+		if slices.ContainsFunc(specs, func(p tensor.Spec) bool { return len(p.Shape) == 0 || p.Shape[0] != anySize }) {
+			return 0
+		}
+	}
+	return Limits{Rows: m.MaxRows}.orDefault().Rows
+}
+
+// versionNumbers is the versions where all of them are numbers, as those of a registry are; nil otherwise.
+func (m ModelInfo) versionNumbers() []int {
+	numbers := make([]int, len(m.Versions))
+	for i, v := range m.Versions {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			return nil
+		}
+		numbers[i] = n
+	}
+	return numbers
+}
+
+// AppendRepositoryIndex appends the list of what a repository holds.
+func AppendRepositoryIndex(dst []byte, entries []RepositoryEntry) []byte {
+	dst = append(dst, '[')
+	for i, e := range entries {
+		dst = appendText(append(comma(dst, i), `{"name":`...), e.Name)
+		dst = appendText(append(dst, `,"version":`...), e.Version)
+		dst = appendText(append(dst, `,"state":`...), e.State)
+		dst = appendText(append(dst, `,"reason":`...), e.Reason)
+		dst = append(dst, '}')
+	}
+	return append(dst, ']')
+}
+
+// AppendModelStatistics appends what models have done.
+func AppendModelStatistics(dst []byte, list []ModelStatistics) []byte {
+	dst = append(dst, `{"model_stats":[`...)
+	for i := range list {
+		m := &list[i]
+		dst = appendText(append(comma(dst, i), `{"name":`...), m.Name)
+		dst = appendText(append(dst, `,"version":`...), m.Version)
+		dst = strconv.AppendUint(append(dst, `,"last_inference":`...), m.lastInference(), 10)
+		dst = strconv.AppendUint(append(dst, `,"inference_count":`...), m.InferenceCount, 10)
+		dst = strconv.AppendUint(append(dst, `,"execution_count":`...), m.ExecutionCount, 10)
+		dst = append(dst, `,"inference_stats":{`...)
+		for j, t := range m.timings() {
+			dst = append(append(comma(dst, j), '"'), t.name...)
+			dst = appendTiming(append(dst, `":`...), t.Timing)
+		}
+		dst = append(dst, `},"batch_stats":[`...)
+		for j, b := range m.Batches {
+			dst = strconv.AppendInt(append(comma(dst, j), `{"batch_size":`...), int64(b.Size), 10)
+			dst = appendTiming(append(dst, `,"compute_input":`...), b.ComputeInput)
+			dst = appendTiming(append(dst, `,"compute_infer":`...), b.ComputeInfer)
+			dst = appendTiming(append(dst, `,"compute_output":`...), b.ComputeOutput)
+			dst = append(dst, '}')
+		}
+		dst = append(dst, "]}"...)
+	}
+	return append(dst, "]}"...)
+}
+
+func appendTiming(dst []byte, t Timing) []byte {
+	dst = strconv.AppendUint(append(dst, `{"count":`...), t.Count, 10)
+	dst = strconv.AppendUint(append(dst, `,"ns":`...), t.nanoseconds(), 10)
+	return append(dst, '}')
+}
+
+func (t Timing) nanoseconds() uint64 { return uint64(max(t.Total, 0)) }
+
+// lastInference is in milliseconds since 1970, 0 for never.
+func (m *ModelStatistics) lastInference() uint64 {
+	if m.LastInference.IsZero() {
+		return 0
+	}
+	return uint64(max(m.LastInference.UnixMilli(), 0))
+}
+
+// namedTiming is one timing of a model's statistics, under the protocol's name.
+type namedTiming struct {
+	name string
+	Timing
+}
+
+// timings is the timings in the order of their field numbers. There is no cache; clients read its two all the same.
+func (m *ModelStatistics) timings() [8]namedTiming {
+	return [8]namedTiming{
+		{"success", m.Success}, {"fail", m.Fail}, {"queue", m.Queue}, {"compute_input", m.ComputeInput}, {"compute_infer", m.ComputeInfer},
+		{"compute_output", m.ComputeOutput}, {"cache_hit", Timing{}}, {"cache_miss", Timing{}},
+	}
 }

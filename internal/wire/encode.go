@@ -179,9 +179,12 @@ func appendString(dst []byte, text string) ([]byte, error) {
 
 // appendText writes a string of ours, a name or a message, for a person: what is not UTF-8 in it is replaced.
 func appendText(dst []byte, text string) []byte {
-	dst, _ = appendString(dst, strings.ToValidUTF8(text, "\ufffd")) // valid now
+	dst, _ = appendString(dst, validText(text)) // valid now
 	return dst
 }
+
+// validText replaces what is not UTF-8 in a text of ours.
+func validText(text string) string { return strings.ToValidUTF8(text, "\ufffd") }
 
 // explain is what an error says to a client: what is wrong, and what to do where that is known.
 func explain(err error) string {
