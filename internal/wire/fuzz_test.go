@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"strconv"
 	"testing"
 
 	"github.com/serin-ml/serin/internal/fault"
@@ -10,7 +11,11 @@ import (
 // decodes holds a dialect to what it promises for any body: a request whose tensors are sound, in memory in proportion to the body, that
 // reads the same twice; or an Invalid error, whose own form is JSON.
 func decodes(t *testing.T, d dialect, body []byte) {
-	x, err := d.Decode(body, score, Limits{})
+	decodesAs(t, d, body, func() (Exchange, error) { return d.Decode(body, score, Limits{}) })
+}
+
+func decodesAs(t *testing.T, d dialect, body []byte, decode func() (Exchange, error)) {
+	x, err := decode()
 	if err != nil {
 		if fault.KindOf(err) != fault.Invalid {
 			t.Fatalf("%q: the error is of kind %v: %v", body, fault.KindOf(err), err)
@@ -21,7 +26,7 @@ func decodes(t *testing.T, d dialect, body []byte) {
 		return
 	}
 	wellFormed(t, x, len(body))
-	again, err := d.Decode(body, score, Limits{})
+	again, err := decode()
 	if err != nil {
 		t.Fatalf("%q is refused the second time: %v", body, err)
 	}
@@ -34,8 +39,15 @@ func decodes(t *testing.T, d dialect, body []byte) {
 		return
 	}
 	answer, err := x.Answer(nil, meta, predict(t.Context(), score, x.Request()))
-	if err == nil && !json.Valid(answer) {
-		t.Fatalf("%q: the answer is no JSON: %s", body, answer)
+	if err != nil {
+		return
+	}
+	text := answer
+	if f, ok := x.(Framer); ok && f.Frame().HeaderBytes > 0 {
+		text = answer[:f.Frame().HeaderBytes]
+	}
+	if !json.Valid(text) {
+		t.Fatalf("%q: the answer is no JSON: %s", body, text)
 	}
 }
 
@@ -45,4 +57,28 @@ func FuzzSeldonDecode(f *testing.F) {
 
 func FuzzOpenInferenceDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) { decodes(t, OpenInference{}, body) })
+}
+
+// FuzzOpenInferenceBinary reads bodies whose first header bytes are JSON; a negative header stands for a body of binary data that no
+// header explains.
+func FuzzOpenInferenceBinary(f *testing.F) {
+	f.Fuzz(func(t *testing.T, body []byte, header int) {
+		call := headers{HeaderLength: strconv.Itoa(header)}
+		if header < 0 {
+			call = headers{"Content-Type": octetStream}
+		}
+		d := OpenInference{}
+		decodesAs(t, d, body, func() (Exchange, error) { return d.DecodeCall(body, call, score, Limits{}) })
+	})
+}
+
+// FuzzOpenInferenceProto holds what we read of any bytes against what the protobuf library reads.
+func FuzzOpenInferenceProto(f *testing.F) {
+	files := protos(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		agrees(t, files, body)
+		_, _ = ReadModelCallProto(body)
+		_, _ = ReadRepositoryQueryProto(body)
+		_, _ = ReadRepositoryCallProto(body)
+	})
 }
