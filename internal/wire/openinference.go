@@ -2,51 +2,54 @@ package wire
 
 import (
 	"math"
-	"slices"
-	"strconv"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/jsonscan"
 	"github.com/serin-ml/serin/internal/tensor"
 )
 
-// OpenInference is the Open Inference Protocol v2 over REST with tensors in JSON, as KServe, MLServer and Triton speak it.
+// OpenInference is the Open Inference Protocol v2 over REST, as KServe, MLServer and Triton speak it: tensors as JSON, or as binary data
+// behind the JSON, or both in one request.
 //
-// The binary tensor extension is not part of it: an input that announces binary data is Invalid, and a wish for binary outputs is
-// answered in JSON, which every client reads. Other parameters are ignored but those that would change what the answer means.
+// Inputs are binary where their parameter binary_data_size says so, outputs where they are asked for with binary_data or all of them with
+// binary_data_output. An output asked for with classification is answered by its highest values. Tensors in shared memory are Invalid.
+// Other parameters (sequence_id, priority, timeout and whatever else) are accepted and change nothing.
 type OpenInference struct{}
 
 // openInferenceCall is an inference request and what reading it needs, in one allocation.
 type openInferenceCall struct {
 	reading
-	limits Limits
-
-	request tensor.Request
-	inputs  [1]tensor.Tensor
-	sizes   []int // backs the shapes
-	size4   [4]int
-	used    int  // elements read so far
-	hasID   bool // the request has an id, maybe an empty one
+	inference
+	raw   []byte // the binary data that no input has taken yet
+	split bool   // the JSON ends before the body does
+	hasID bool   // the request has an id, maybe an empty one
+	frame Frame
 }
 
-// Decode reads an inference request for a model of the given signature. Where a request's inputs have names that only count (input-0,
-// input-1, ...) and the model knows none of them, they stand for the model's inputs in order: KServe's and MLServer's clients make
-// such names up.
-func (OpenInference) Decode(body []byte, signature tensor.Signature, l Limits) (Exchange, error) {
-	c := &openInferenceCall{limits: l.orDefault()}
-	c.start(body, signature)
-	c.array = array{size: len(body), rows: c.limits.Rows}
-	c.request.Inputs, c.sizes = c.inputs[:0], c.size4[:0]
+// Decode reads an inference request for a model of the given signature that is JSON and nothing else. Where a request's inputs have names
+// that only count (input-0, input-1, ...) and the model knows none of them, they stand for the model's inputs in order: KServe's and
+// MLServer's clients make such names up.
+func (o OpenInference) Decode(body []byte, signature tensor.Signature, l Limits) (Exchange, error) {
+	return o.DecodeCall(body, nothing{}, signature, l)
+}
+
+// decode reads a request whose JSON is followed by binary data.
+func (c *openInferenceCall) decode(text []byte) error {
+	c.start(text, c.signature)
+	c.array = array{size: len(text), rows: c.limits.Rows}
 	given := c.message()
 	if err := c.end(); err != nil {
-		return nil, err
+		return err
 	}
-	if !given {
-		return nil, fault.Invalidf("the request has no inputs").
+	switch {
+	case !given:
+		return fault.Invalidf("the request has no inputs").
 			WithHint(`send {"inputs": [{"name": ..., "shape": [...], "datatype": ..., "data": [...]}]}`)
+	case len(c.raw) > 0:
+		return fault.Invalidf("%d bytes of binary data belong to no input: binary_data_size of each input must say how many are its own", len(c.raw))
 	}
-	c.nameInputs()
-	return c, nil
+	c.nameInputs(c.signature)
+	return nil
 }
 
 // message reads the whole body and tells whether it has inputs.
@@ -63,7 +66,7 @@ func (c *openInferenceCall) message() (given bool) {
 			}
 		case "parameters":
 			if seen.once(s, parameters, "parameters") {
-				c.parameters(nil, nil)
+				c.parameters()
 			}
 		case "inputs":
 			if seen.once(s, inputs, "inputs") {
@@ -87,73 +90,80 @@ func (c *openInferenceCall) message() (given bool) {
 	return given
 }
 
-// refusal is a parameter that we cannot honour and must not ignore.
-type refusal struct{ parameter, why string }
-
-var (
-	refusedOfInputs = []refusal{
-		{"binary_data_size", "binary tensor data is not supported by this service; send the values as JSON in data (in tritonclient: binary_data=False)"},
-		{"shared_memory_region", "shared memory is not supported by this service; send the values as JSON in data"},
-	}
-	refusedOfOutputs = []refusal{
-		{"classification", "the classification extension is not supported by this service; ask for the output itself"},
-		{"shared_memory_region", "shared memory is not supported by this service"},
-	}
-)
-
-// parameters reads the parameters of an input, or of something else where in is nil, and looks for those that are refused.
-func (c *openInferenceCall) parameters(in *rawInput, refused []refusal) {
-	s := &c.s
-	s.Object()
-	for s.Next() {
-		key := s.Key()
-		for _, r := range refused {
-			if r.parameter != string(key) || s.Peek() == jsonscan.Null {
-				continue
-			}
-			what := "an output"
-			if in != nil {
-				what = c.what(in)
-			}
-			c.fail(fault.Invalidf("%s has the parameter %s: %s", what, r.parameter, r.why))
-		}
-		s.Skip()
-	}
-}
-
-// maxOutputs is how many outputs a request may ask for; each is looked for among the others.
-const maxOutputs = 1000
-
-// output reads one output asked for.
-func (c *openInferenceCall) output() {
-	const name, parameters = 0, 1
+// parameters reads the parameters of the request.
+func (c *openInferenceCall) parameters() {
+	const output = 0
 	var seen keys
 	s := &c.s
-	output, named := "", false
 	s.Object()
 	for s.Next() {
 		switch string(s.Key()) {
-		case "name":
-			if seen.once(s, name, "name") {
-				output, named = s.String(), true
-			}
-		case "parameters":
-			if seen.once(s, parameters, "parameters") {
-				c.parameters(nil, refusedOfOutputs)
+		case "binary_data_output":
+			if seen.once(s, output, "binary_data_output") {
+				c.binary = s.Bool()
 			}
 		default:
 			s.Skip()
 		}
 	}
-	switch {
-	case !named:
-		c.fail(fault.Invalidf("output %d of those asked for has no name", len(c.request.Outputs)))
-	case len(c.request.Outputs) == maxOutputs:
-		c.fail(fault.Invalidf("more than %d outputs are asked for", maxOutputs))
-	case slices.Contains(c.request.Outputs, output):
-		c.fail(fault.Invalidf("output %.60q is asked for twice", output))
-	default:
-		c.request.Outputs = append(c.request.Outputs, output)
+}
+
+// output reads one output asked for.
+func (c *openInferenceCall) output() {
+	const name, parameters = 0, 1
+	var seen keys
+	var w wish
+	s := &c.s
+	s.Object()
+	for s.Next() {
+		switch string(s.Key()) {
+		case "name":
+			if seen.once(s, name, "name") {
+				w.name = s.String()
+			}
+		case "parameters":
+			if seen.once(s, parameters, "parameters") {
+				c.outputParameters(&w)
+			}
+		default:
+			s.Skip()
+		}
+	}
+	if s.Err() == nil {
+		if err := c.ask(w, c.signature); err != nil {
+			c.fail(err)
+		}
+	}
+}
+
+// outputParameters reads the parameters of an output asked for.
+func (c *openInferenceCall) outputParameters(w *wish) {
+	const data, classification = 0, 1
+	var seen keys
+	s := &c.s
+	s.Object()
+	for s.Next() {
+		switch string(s.Key()) {
+		case "binary_data":
+			if seen.once(s, data, "binary_data") {
+				w.told, w.binary = true, s.Bool()
+			}
+		case "classification":
+			if seen.once(s, classification, "classification") {
+				n := s.Int64()
+				if n < 1 || n > math.MaxInt32 {
+					s.Failf("%d cannot be a number of classes", n)
+				}
+				w.classes = int(n)
+			}
+		case "shared_memory_region":
+			if s.Peek() != jsonscan.Null {
+				c.fail(sharedMemory("an output"))
+			}
+			s.Skip()
+		default:
+			s.Skip()
+		}
 	}
 }
 
@@ -162,7 +172,7 @@ func (c *openInferenceCall) input() {
 	const name, shape, datatype, parameters, data = 0, 1, 2, 3, 4
 	var (
 		seen   keys
-		in     rawInput
+		in     = rawInput{binary: noBinary}
 		s      = &c.s
 		needed = 1<<name | 1<<shape | 1<<datatype | 1<<data
 		given  int // of the needed keys, those that are there and not null
@@ -172,7 +182,7 @@ func (c *openInferenceCall) input() {
 		switch string(s.Key()) {
 		case "name":
 			if seen.once(s, name, "name") {
-				in.name = c.knownName(s.Bytes())
+				in.name = knownName(c.signature, s.Bytes())
 				given |= 1 << name
 			}
 		case "shape":
@@ -187,14 +197,14 @@ func (c *openInferenceCall) input() {
 			}
 		case "parameters":
 			if seen.once(s, parameters, "parameters") {
-				c.parameters(&in, refusedOfInputs)
+				c.inputParameters(&in)
 			}
 		case "data":
 			if !seen.once(s, data, "data") {
 				continue
 			}
 			given |= 1 << data
-			if given == needed {
+			if given == needed && in.binary == noBinary {
 				c.values(&in, s)
 				continue
 			}
@@ -204,6 +214,12 @@ func (c *openInferenceCall) input() {
 			s.Skip()
 		}
 	}
+	if s.Err() == nil && in.binary != noBinary {
+		if given&(1<<data) != 0 {
+			c.fail(fault.Invalidf("%s has both data and the parameter binary_data_size", c.what(&in)))
+		}
+		given |= 1 << data
+	}
 	if s.Err() == nil && given != needed {
 		for bit, key := range []string{"name", "shape", "datatype", "parameters", "data"} {
 			if 1<<bit&needed&^given != 0 {
@@ -211,11 +227,43 @@ func (c *openInferenceCall) input() {
 			}
 		}
 	}
-	if s.Err() == nil && in.data == nil {
+	switch {
+	case s.Err() != nil:
+	case in.binary != noBinary:
+		c.binaryValues(&in)
+		c.add(&in)
+	case in.data == nil:
 		c.again(in)
-		return
+	default:
+		c.add(&in)
 	}
-	c.add(&in)
+}
+
+// inputParameters reads the parameters of an input.
+func (c *openInferenceCall) inputParameters(in *rawInput) {
+	const size = 0
+	var seen keys
+	s := &c.s
+	s.Object()
+	for s.Next() {
+		switch string(s.Key()) {
+		case "binary_data_size":
+			if seen.once(s, size, "binary_data_size") {
+				n := s.Int64()
+				if n < 0 || n > math.MaxInt32 {
+					s.Failf("%d cannot be the size of binary data", n)
+				}
+				in.binary = int(n)
+			}
+		case "shared_memory_region":
+			if s.Peek() != jsonscan.Null {
+				c.fail(sharedMemory(c.what(in)))
+			}
+			s.Skip()
+		default:
+			s.Skip()
+		}
+	}
 }
 
 // rawInput is an input while it is read.
@@ -224,15 +272,17 @@ type rawInput struct {
 	shape []int
 	dtype tensor.DType
 	data  any
-	later jsonscan.Scanner // at the data, where that came before what explains it
+
+	binary int              // how many bytes of binary data are its own, or noBinary
+	later  jsonscan.Scanner // at the data, where that came before what explains it
 }
+
+// noBinary says that an input's data is JSON.
+const noBinary = -1
 
 // what names an input for an error.
 func (c *openInferenceCall) what(in *rawInput) string {
-	if in.name == "" {
-		return "input " + strconv.Itoa(len(c.request.Inputs))
-	}
-	return "input " + strconv.Quote(in.name[:min(len(in.name), 60)])
+	return inputWhat(in.name, len(c.request.Inputs))
 }
 
 // again reads data that came before its shape or datatype.
@@ -248,34 +298,15 @@ func (c *openInferenceCall) add(in *rawInput) {
 	}
 }
 
-// knownName returns the string of a name, without a copy if the model has an input of that name.
-func (c *openInferenceCall) knownName(name []byte) string {
-	for i := range c.signature.Inputs {
-		if known := c.signature.Inputs[i].Name; known == string(name) {
-			return known
-		}
-	}
-	return string(name)
-}
-
 // datatype reads the type of an input's elements.
 func (c *openInferenceCall) datatype(in *rawInput) tensor.DType {
 	name := c.s.Bytes()
-	for d := tensor.Bool; d <= tensor.Bytes; d++ {
-		if d.String() == string(name) {
-			return d
-		}
-	}
-	if c.s.Err() != nil {
-		return 0
-	}
-	if text := string(name); text == "FP16" || text == "BF16" {
-		c.fail(fault.Invalidf("%s: %s cannot be sent as JSON", c.what(in), text).WithHint("send FP32"))
-	} else {
-		_, err := tensor.ParseDType(text)
+	d := parseDatatype(name)
+	if d == 0 && c.s.Err() == nil {
+		_, err := tensor.ParseDType(string(name))
 		c.fail(fault.Invalidf("%s: %w", c.what(in), err))
 	}
-	return 0
+	return d
 }
 
 // shape reads a shape.
@@ -289,51 +320,23 @@ func (c *openInferenceCall) shape() []int {
 
 // values reads an input's data at s, which is the call's own scanner or a copy of it.
 func (c *openInferenceCall) values(in *rawInput, s *jsonscan.Scanner) {
-	n, err := tensor.Elements(in.shape)
-	switch {
-	case err != nil:
-	case len(in.shape) > 1 && in.shape[0] > c.limits.Rows:
-		err = fault.Invalidf("it has %d rows; a request may have %d", in.shape[0], c.limits.Rows)
-	case n > c.limits.Elements-c.used:
-		err = fault.Invalidf("shape %v has more values than a request may hold (%d)", in.shape, c.limits.Elements)
-	default:
-		c.used += n
-		c.array.s, c.array.max = s, n
-		c.array.shaped(in.shape, n)
-		in.data = c.array.data(in.dtype)
-		if err = s.Err(); err == nil {
-			return
-		}
+	if in.dtype > tensor.Bytes {
+		c.fail(fault.Invalidf("%s: %s cannot be sent as JSON", c.what(in), datatypeName(in.dtype)).WithHint("send FP32, or binary data"))
+		return
+	}
+	n, err := c.admit(in.shape)
+	if err != nil {
+		c.fail(fault.Invalidf("%s: %w", c.what(in), err))
+		return
+	}
+	c.array.s, c.array.max = s, n
+	c.array.shaped(in.shape, n)
+	in.data = c.array.data(in.dtype)
+	if err = s.Err(); err != nil {
 		c.err = c.array.wrap(err, c.what(in))
 		c.s.Failf("%w", err) // where s is a copy, the original must stop too
-		return
-	}
-	c.fail(fault.Invalidf("%s: %w", c.what(in), err))
-}
-
-// nameInputs gives the model's names to inputs that are only counted.
-func (c *openInferenceCall) nameInputs() {
-	inputs := c.request.Inputs
-	if len(inputs) != len(c.signature.Inputs) {
-		return
-	}
-	names := make([]string, 0, 4)
-	for i := range inputs {
-		if slices.ContainsFunc(c.signature.Inputs, func(p tensor.Spec) bool { return p.Name == inputs[i].Name }) {
-			return
-		}
-		names = append(names, inputs[i].Name)
-	}
-	if !positional(names) {
-		return
-	}
-	for i := range inputs {
-		inputs[i].Name = c.signature.Inputs[i].Name
 	}
 }
-
-// Request returns what is asked.
-func (c *openInferenceCall) Request() *tensor.Request { return &c.request }
 
 // readShape reads the sizes of dimensions into shape and returns how many there are.
 func readShape(s *jsonscan.Scanner, shape []int) (n int) {

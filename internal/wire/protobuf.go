@@ -76,14 +76,17 @@ func (f *protoFields) fail(format string, args ...any) {
 	}
 }
 
-// text returns the value of a string field: valid UTF-8, as protobuf demands.
-func (f *protoFields) text() string {
+// chars returns the value of a string field, which shares the message: valid UTF-8, as protobuf demands.
+func (f *protoFields) chars() []byte {
 	if !utf8.Valid(f.bytes) {
 		f.fail("a string of it is not valid UTF-8")
-		return ""
+		return nil
 	}
-	return string(f.bytes)
+	return f.bytes
 }
+
+// text returns the value of a string field.
+func (f *protoFields) text() string { return string(f.chars()) }
 
 // appendProtoText appends a string field; nothing for "". What is not UTF-8 in it is replaced: no client could read it.
 func appendProtoText(dst []byte, number protowire.Number, text string) []byte {
@@ -174,4 +177,11 @@ func readProtoParameter(f *protoFields) (p protoParameter) {
 		}
 	})
 	return p
+}
+
+// refuse records an error about what the message means, unless one came before it.
+func (f *protoFields) refuse(err error) {
+	if f.err == nil {
+		f.err = err
+	}
 }

@@ -1,0 +1,89 @@
+package wire
+
+import (
+	"math"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/serin-ml/serin/internal/tensor"
+)
+
+// Answer appends an inference.ModelInferResponse. The id is the request's own.
+func (c *openInferenceProtoCall) Answer(dst []byte, m Meta, resp *tensor.Response) ([]byte, error) {
+	dst = appendProtoText(dst, 1, m.Service)
+	dst = appendProtoText(dst, 2, m.Version)
+	dst = appendProtoText(dst, 3, c.request.ID)
+	var most [4]tensor.Tensor
+	outputs := most[:0]
+	size := 0
+	for i := range resp.Outputs {
+		o, raw, err := c.given(i, resp, c.signature)
+		if err != nil {
+			return dst, err
+		}
+		outputs = append(outputs, o)
+		size += binaryLen(&o)
+		var mark int
+		dst, mark = openProto(dst, 5)
+		dst = appendProtoText(dst, 1, o.Name)
+		dst = appendProtoText(dst, 2, o.DType().String())
+		dst = appendProtoShape(dst, 3, o.Shape)
+		if !raw {
+			dst = appendContents(dst, 5, &o)
+		}
+		dst = closeProto(dst, mark)
+	}
+	dst = slices.Grow(dst, size+len(outputs)*protowire.SizeBytes(math.MaxInt32))
+	for i := range outputs {
+		dst = protowire.AppendTag(dst, 6, protowire.BytesType)
+		dst = protowire.AppendVarint(dst, uint64(binaryLen(&outputs[i])))
+		dst = appendBinary(dst, &outputs[i])
+	}
+	return dst, nil
+}
+
+// appendContents appends the elements of t, which has passed its Check, as inference.InferTensorContents in the given field.
+func appendContents(dst []byte, number protowire.Number, t *tensor.Tensor) []byte {
+	dst, mark := openProto(dst, number)
+	list := contentsField(t.DType())
+	if texts, ok := t.Data.([]string); ok {
+		for _, text := range texts {
+			dst = append(protowire.AppendVarint(protowire.AppendTag(dst, list, protowire.BytesType), uint64(len(text))), text...)
+		}
+		return closeProto(dst, mark)
+	}
+	if t.Len() == 0 {
+		return closeProto(dst, mark)
+	}
+	dst, packed := openProto(dst, list)
+	switch data := t.Data.(type) {
+	case []float32, []float64, []bool: // whose form is that of binary tensors
+		dst = appendBinary(dst, t)
+	case []int64:
+		dst = appendVarints(dst, data)
+	case []int32:
+		dst = appendVarints(dst, data)
+	case []int16:
+		dst = appendVarints(dst, data)
+	case []int8:
+		dst = appendVarints(dst, data)
+	case []uint64:
+		dst = appendVarints(dst, data)
+	case []uint32:
+		dst = appendVarints(dst, data)
+	case []uint16:
+		dst = appendVarints(dst, data)
+	case []uint8:
+		dst = appendVarints(dst, data)
+	}
+	return closeProto(closeProto(dst, packed), mark)
+}
+
+// appendVarints writes negative numbers in ten bytes, as protobuf has those of int32 and int64.
+func appendVarints[I int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64](dst []byte, data []I) []byte {
+	for _, v := range data {
+		dst = protowire.AppendVarint(dst, uint64(v))
+	}
+	return dst
+}
