@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/bufbuild/protocompile"
+	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -68,8 +69,8 @@ func TestDescriptorsAreThoseOfTheProtoFiles(t *testing.T) {
 	}
 }
 
-// schema finds messages among the embedded descriptors.
-func schema(t testing.TB) *protoregistry.Files {
+// protos finds messages among the embedded descriptors.
+func protos(t testing.TB) *protoregistry.Files {
 	t.Helper()
 	var set descriptorpb.FileDescriptorSet
 	if err := proto.Unmarshal(Descriptors(), &set); err != nil {
@@ -83,11 +84,24 @@ func schema(t testing.TB) *protoregistry.Files {
 }
 
 // newMessage makes an empty message of the given full name.
-func newMessage(t testing.TB, files *protoregistry.Files, name protoreflect.FullName) *dynamicpb.Message {
-	t.Helper()
+func newMessage(files *protoregistry.Files, name protoreflect.FullName) *dynamicpb.Message {
 	d, err := files.FindDescriptorByName(name)
+	if err != nil {
+		panic(err)
+	}
+	return dynamicpb.NewMessage(d.(protoreflect.MessageDescriptor))
+}
+
+// messageOf makes a message out of its text form.
+func messageOf(t testing.TB, files *protoregistry.Files, name protoreflect.FullName, text string) []byte {
+	t.Helper()
+	m := newMessage(files, name)
+	if err := prototext.Unmarshal([]byte(text), m); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	body, err := proto.Marshal(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return dynamicpb.NewMessage(d.(protoreflect.MessageDescriptor))
+	return body
 }

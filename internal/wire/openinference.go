@@ -156,9 +156,9 @@ func (c *openInferenceCall) outputParameters(w *wish) {
 				}
 				w.classes = int(n)
 			}
-		case "shared_memory_region":
+		case sharedMemory:
 			if s.Peek() != jsonscan.Null {
-				c.fail(sharedMemory("an output"))
+				c.fail(fault.Invalidf("an output: %w", errSharedMemory))
 			}
 			s.Skip()
 		default:
@@ -255,9 +255,9 @@ func (c *openInferenceCall) inputParameters(in *rawInput) {
 				}
 				in.binary = int(n)
 			}
-		case "shared_memory_region":
+		case sharedMemory:
 			if s.Peek() != jsonscan.Null {
-				c.fail(sharedMemory(c.what(in)))
+				c.fail(fault.Invalidf("%s: %w", c.what(in), errSharedMemory))
 			}
 			s.Skip()
 		default:

@@ -102,11 +102,11 @@ func indexOfSpec(specs []tensor.Spec, name string) int {
 	return slices.IndexFunc(specs, func(p tensor.Spec) bool { return p.Name == name })
 }
 
-// sharedMemory refuses tensors that are not in the request.
-func sharedMemory(what string) error {
-	return fault.Invalidf("%s has the parameter shared_memory_region: shared memory is not supported by this service", what).
-		WithHint("send tensors in the request itself")
-}
+// sharedMemory is the parameter of a tensor that is not in the message.
+const sharedMemory = "shared_memory_region"
+
+// errSharedMemory refuses such a tensor.
+var errSharedMemory = fault.Invalidf("shared memory is not supported by this service").WithHint("send tensors in the request itself")
 
 // inputWhat names an input for an error: by its name, or by its place where that is not known.
 func inputWhat(name string, at int) string {

@@ -101,13 +101,14 @@ func (c *openInferenceProtoCall) input(of *protoFields) {
 	var datatype []byte
 	var sizes [maxRank]int
 	rank := 0
-	at := len(c.protos)
-	shape := func(size uint64, f *protoFields) {
+	var problem error // told once the name is known: fields come in any order
+	shape := func(size uint64) {
 		switch {
+		case problem != nil:
 		case rank == maxRank:
-			f.refuse(fault.Invalidf("%s has a shape of more than %d dimensions", inputWhat(in.name, at), maxRank))
+			problem = fault.Invalidf("a shape of more than %d dimensions", maxRank)
 		case size > math.MaxInt32: // a negative one is larger yet
-			f.refuse(fault.Invalidf("%s: %d cannot be the size of a dimension", inputWhat(in.name, at), int64(size)))
+			problem = fault.Invalidf("%d cannot be the size of a dimension", int64(size))
 		default:
 			sizes[rank] = int(size)
 			rank++
@@ -121,7 +122,7 @@ func (c *openInferenceProtoCall) input(of *protoFields) {
 		case 2<<3 | delimited:
 			datatype = f.chars()
 		case 3<<3 | varint:
-			shape(f.number, &f)
+			shape(f.number)
 		case 3<<3 | delimited:
 			for packed := f.bytes; len(packed) > 0 && f.err == nil; {
 				size, n := protowire.ConsumeVarint(packed)
@@ -129,12 +130,12 @@ func (c *openInferenceProtoCall) input(of *protoFields) {
 					f.broken(n)
 					break
 				}
-				shape(size, &f)
+				shape(size)
 				packed = packed[n:]
 			}
 		case 4<<3 | delimited:
-			if p := readProtoParameter(&f); p.key == "shared_memory_region" {
-				f.refuse(sharedMemory(inputWhat(in.name, at)))
+			if p := readProtoParameter(&f); p.key == sharedMemory {
+				problem = errSharedMemory
 			}
 		case 5<<3 | delimited:
 			if in.typed {
@@ -144,13 +145,14 @@ func (c *openInferenceProtoCall) input(of *protoFields) {
 			}
 		}
 	}
-	if f.err == nil {
-		if in.name == "" {
-			f.refuse(fault.Invalidf("%s has no name", inputWhat("", at)))
-		} else if in.datatype = parseDatatype(datatype); in.datatype == 0 {
-			_, err := tensor.ParseDType(string(datatype))
-			f.refuse(fault.Invalidf("%s: %w", inputWhat(in.name, at), err))
-		}
+	if in.datatype = parseDatatype(datatype); in.datatype == 0 && problem == nil {
+		_, problem = tensor.ParseDType(string(datatype))
+	}
+	switch at := len(c.protos); {
+	case in.name == "":
+		f.refuse(fault.Invalidf("input %d has no name", at))
+	case problem != nil:
+		f.refuse(fault.Invalidf("%s: %w", inputWhat(in.name, at), problem))
 	}
 	of.err = f.err
 	from := len(c.sizes)
@@ -169,8 +171,8 @@ func (c *openInferenceProtoCall) output(of *protoFields) {
 			w.name = f.text()
 		case 2<<3 | delimited:
 			switch p := readProtoParameter(&f); p.key {
-			case "shared_memory_region":
-				f.refuse(sharedMemory("an output"))
+			case sharedMemory:
+				f.refuse(fault.Invalidf("an output: %w", errSharedMemory))
 			case "classification":
 				if p.choice != 2 && p.choice != 5 || p.number < 1 || p.number > math.MaxInt32 {
 					f.refuse(fault.Invalidf("the parameter classification of an output must be a number of classes, from 1 on"))

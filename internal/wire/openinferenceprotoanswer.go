@@ -34,7 +34,7 @@ func (c *openInferenceProtoCall) Answer(dst []byte, m Meta, resp *tensor.Respons
 		}
 		dst = closeProto(dst, mark)
 	}
-	dst = slices.Grow(dst, size+len(outputs)*protowire.SizeBytes(math.MaxInt32))
+	dst = slices.Grow(dst, size+len(outputs)*(1+protowire.SizeVarint(math.MaxInt32))) // and a tag and a length for each
 	for i := range outputs {
 		dst = protowire.AppendTag(dst, 6, protowire.BytesType)
 		dst = protowire.AppendVarint(dst, uint64(binaryLen(&outputs[i])))
