@@ -88,8 +88,8 @@ func few(names []string) string {
 }
 
 // reorder puts the columns of rows of the given width in order, in place.
-func reorder[F float32 | float64](data []F, order []int) {
-	row := make([]F, len(order))
+func reorder[T tensor.Element](data []T, order []int) {
+	row := make([]T, len(order))
 	for ; len(data) >= len(order); data = data[len(order):] {
 		copy(row, data)
 		for i, from := range order {

@@ -1,165 +1,159 @@
 package wire
 
 import (
+	"slices"
+
 	"github.com/serin-ml/serin/internal/fault"
-	"github.com/serin-ml/serin/internal/jsonscan"
 	"github.com/serin-ml/serin/internal/tensor"
 )
 
-// Seldon is the protocol of Seldon Core v1 over REST: a SeldonMessage in protobuf's JSON form, with numeric data as tensor or ndarray.
-// It carries one unnamed tensor each way.
+// Seldon is the protocol of Seldon Core v1 over REST: a SeldonMessage in protobuf's JSON form. It carries one unnamed tensor each way.
+//
+//	payload        what a model with one input gets
+//	data.tensor    numbers of a shape
+//	data.ndarray   nested arrays of numbers, or of texts for an input of BYTES
+//	data.tftensor  TensorFlow's TensorProto, of DT_FLOAT, DT_DOUBLE, DT_INT32, DT_INT64, DT_BOOL or DT_STRING
+//	strData        one row of one text, for an input of BYTES
+//	binData        the same of any bytes, in base64
+//	jsonData       as data.ndarray, or rows by column: {"age": [1, 2]}, {"age": 1} or [{"age": 1}, {"age": 2}]
+//
+// A model with several inputs takes jsonData with an array for each, {"user": [1], "item": [2]}. Numbers become the input's own type;
+// one that it cannot hold, such as a fraction where it is of whole numbers, is refused. customData is: its types are the sender's own.
 //
 // data.names, where given, must be the model's columns, in any order; the columns are put in the model's order. Names that only count
 // (t:0, t:1, ...) stand for positions, and a model without column names takes any.
-type Seldon struct{}
+//
+// The answer has the request's encoding where its first output is numbers: tensor, ndarray or tftensor, and tensor for a request that was
+// not data. Else it is ndarray. Of the request's meta it repeats puid, tags, metrics and requestPath, to which the model that answered is
+// added: {MODEL: "MODEL:VERSION"}, the version by its number in the registry. routing is not told; the token of the decision does that.
+type Seldon struct {
+	// Explain asks what each column contributes rather than for a prediction. The answer is an object: explanations, as
+	// appendExplanations tells; names, the model's columns; model and version.
+	Explain bool
+}
 
-// seldonCall is a SeldonMessage and what reading it needs, in one allocation.
-type seldonCall struct {
-	reading
-	seen keys // in the message, its data and its meta
+// seldonForm is the form of a message's payload.
+type seldonForm uint8
+
+const (
+	noForm seldonForm = iota
+	tensorForm
+	ndarrayForm
+	tftensorForm
+	stringForm
+	binaryForm
+	jsonForm
+	customForm
+)
+
+// String returns the name of the form's field.
+func (f seldonForm) String() string {
+	return [...]string{"", "tensor", "ndarray", "tftensor", "strData", "binData", "jsonData", "customData"}[f]
+}
+
+// place names the form for an error, with the object that it stands in.
+func (f seldonForm) place() string {
+	if f <= tftensorForm {
+		return "data." + f.String()
+	}
+	return f.String()
+}
+
+// seldonQuestion is what a SeldonMessage asks and what its answer repeats, whether it came as JSON or as protobuf.
+type seldonQuestion struct {
+	model   tensor.Signature
+	limits  Limits
+	explain bool
 
 	request tensor.Request
 	input   [1]tensor.Tensor
-	shape   [maxRank]int // a tensor's, as the client gave it
-	rank    int          // of that shape; -1: none came
-	names   []string
-	values  any
-	output  [1]string
-	form    string // "tensor", "ndarray", or "" before either has come
+	shape   [maxRank]int // backs the shape of a tensor or a tftensor
+	outputs [1]string
+	names   seldonNames
+	form    seldonForm
 	puid    string
-	tags    []byte // the request's own text, an object
+	path    []seldonNode // requestPath as it came
 }
 
-// The keys of a SeldonMessage, of its data, of a tensor and of meta, as bits of keys.
-const (
-	seldonData = iota
-	seldonMeta
-	seldonNames
-	seldonTensor
-	seldonNdarray
-	seldonShape
-	seldonValues
-	seldonPuid
-	seldonTags
-)
-
-// Decode reads a SeldonMessage for a model of the given signature. Its numbers become float32 for an input of FP32, else float64,
-// which is what the protocol's tensor holds. A model with several inputs is Invalid, one with several outputs gives the first that is
-// not on demand.
-func (Seldon) Decode(body []byte, signature tensor.Signature, l Limits) (Exchange, error) {
-	if len(signature.Inputs) != 1 || !signature.Inputs[0].DType.Numeric() {
-		return nil, fault.Invalidf("the Seldon protocol carries one tensor of numbers; this model takes %s", inputNames(signature)).
-			WithHint("ask it over the Open Inference Protocol, /v2/models/NAME/infer")
+// begin prepares for reading.
+func (q *seldonQuestion) begin(model tensor.Signature, l Limits, explain bool) (err error) {
+	q.model, q.limits, q.explain = model, l.orDefault(), explain
+	if explain {
+		q.request.Outputs, err = explanationOutputs(model)
 	}
-	l = l.orDefault()
-	c := &seldonCall{rank: -1}
-	c.start(body, signature)
-	c.array = array{s: &c.s, size: len(body), rows: l.Rows, max: l.Elements, proto: true}
-	c.message()
-	if err := c.end(); err != nil {
-		return nil, err
-	}
-	if c.form == "" {
-		return nil, fault.Invalidf(`the request has no data`).WithHint(`send {"data": {"ndarray": [[...]]}}`)
-	}
-	if err := c.nameColumns(); err != nil {
-		return nil, err
-	}
-	c.ask()
-	return c, nil
+	return err
 }
 
-// message reads the whole body.
-func (c *seldonCall) message() {
-	s := &c.s
-	s.Object()
-	for s.Next() {
-		switch string(s.Key()) {
-		case "data":
-			if c.seen.once(s, seldonData, "data") {
-				c.data()
-			}
-		case "meta":
-			if c.seen.once(s, seldonMeta, "meta") {
-				c.meta()
-			}
-		case "strData":
-			c.unsupported("strData")
-		case "jsonData":
-			c.unsupported("jsonData")
-		case "binData":
-			c.unsupported("binData")
-		case "customData":
-			c.unsupported("customData")
-		default:
-			s.Skip()
-		}
+// seldonNode is an entry of requestPath: a node of the graph that a request came through, and what runs there.
+type seldonNode struct{ name, image string }
+
+// maxSeldonNodes is how many entries a request's requestPath may have; each is looked for among the others.
+const maxSeldonNodes = 100
+
+// passed adds an entry of the request's path. Of several under one name the last counts, as in any map of protobuf's.
+func (q *seldonQuestion) passed(name, image string) error {
+	if at := slices.IndexFunc(q.path, func(n seldonNode) bool { return n.name == name }); at >= 0 {
+		q.path[at].image = image
+		return nil
 	}
+	if len(q.path) == maxSeldonNodes {
+		return fault.Invalidf("meta.requestPath has more than %d entries", maxSeldonNodes)
+	}
+	q.path = append(q.path, seldonNode{name, image})
+	return nil
 }
 
-// unsupported refuses a payload that is not numbers, unless it is null.
-func (c *seldonCall) unsupported(key string) {
-	if c.s.Peek() == jsonscan.Null {
-		c.s.Null()
-		return
-	}
-	c.s.Failf(`%s is not supported by this service; send numbers as data.tensor or data.ndarray`, key)
+// seldonNames are the names of a request's columns. Those that stand where the model's do cost nothing.
+type seldonNames struct {
+	count int
+	other []string // all of them, once one differs from the model's
 }
 
-// data reads the object that holds the numbers.
-func (c *seldonCall) data() {
-	s := &c.s
-	s.Object()
-	for s.Next() {
-		switch string(s.Key()) {
-		case "names":
-			if c.seen.once(s, seldonNames, "names") {
-				c.readNames()
-			}
-		case "tensor":
-			if c.seen.once(s, seldonTensor, "tensor") && c.only("tensor") {
-				c.tensor()
-			}
-		case "ndarray":
-			if c.seen.once(s, seldonNdarray, "ndarray") && c.only("ndarray") {
-				c.ndarray()
-			}
-		case "tftensor":
-			c.unsupported("tftensor")
-		default:
-			s.Skip()
-		}
+func (n *seldonNames) add(name []byte, columns []string) {
+	switch {
+	case n.other != nil:
+		n.other = append(n.other, string(name))
+	case n.count == len(columns) || columns[n.count] != string(name):
+		n.other = append(slices.Clone(columns[:n.count]), string(name))
 	}
+	n.count++
 }
 
-// only notes the data's form, which may be one.
-func (c *seldonCall) only(form string) bool {
-	if c.form != "" {
-		c.s.Failf("data holds both %s and %s; send one of them", c.form, form)
-		return false
+// takes notes the form of the payload, of which there may be one, and refuses a form that the model cannot take.
+func (q *seldonQuestion) takes(form seldonForm) error {
+	before := q.form
+	q.form = form
+	switch {
+	case before != noForm && before <= tftensorForm && form <= tftensorForm:
+		return fault.Invalidf("data holds both %v and %v; send one of them", before, form)
+	case before != noForm:
+		return fault.Invalidf("the request holds both %s and %s; send one of them", before.place(), form.place())
+	case form == customForm:
+		return fault.Invalidf("customData is not supported: its type is the sender's own").
+			WithHint("send data.tensor, data.ndarray, data.tftensor, strData, binData or jsonData")
+	case len(q.model.Inputs) == 0:
+		return fault.Invalidf("this model takes no input")
+	case form == jsonForm:
+		return nil
+	case len(q.model.Inputs) > 1:
+		return fault.Invalidf("%s carries one input; this model takes %s", form.place(), inputNames(q.model)).
+			WithHint(`send {"jsonData": {NAME: [...], ...}}, or ask over the Open Inference Protocol, /v2/models/NAME/infer`)
 	}
-	c.form = form
-	return true
-}
-
-// readNames reads the column names; those that stand where the model's do cost nothing.
-func (c *seldonCall) readNames() {
-	s, columns := &c.s, c.signature.Inputs[0].Columns
-	c.names = make([]string, 0, len(columns))
-	s.Array()
-	for s.Next() {
-		name := s.Bytes()
-		if i := len(c.names); i < len(columns) && columns[i] == string(name) {
-			c.names = append(c.names, columns[i])
-		} else {
-			c.names = append(c.names, string(name))
-		}
+	spec := &q.model.Inputs[0]
+	switch numeric := spec.DType.Numeric(); {
+	case numeric && (form == stringForm || form == binaryForm):
+		return fault.Invalidf("%v is one text; input %q takes numbers, %v", form, spec.Name, spec.DType).
+			WithHint("send data.tensor or data.ndarray")
+	case !numeric && form == tensorForm:
+		return fault.Invalidf("data.tensor holds numbers; input %q takes texts", spec.Name).
+			WithHint("send data.ndarray or strData")
 	}
+	return nil
 }
 
 // width is how many values a row of the model has, 1 if that varies.
-func (c *seldonCall) width() int {
-	shape := c.signature.Inputs[0].Shape
+func (q *seldonQuestion) width() int {
+	shape := q.model.Inputs[0].Shape
 	if len(shape) == 0 {
 		return 1
 	}
@@ -170,158 +164,121 @@ func (c *seldonCall) width() int {
 	return n
 }
 
-// dtype is what the numbers are read into.
-func (c *seldonCall) dtype() tensor.DType {
-	if c.signature.Inputs[0].DType == tensor.Float32 {
-		return tensor.Float32
+// elements is the type that an input's elements are read into before settle makes them the input's own: whole numbers come with a
+// point, as 1.0, from clients whose numbers are all doubles.
+func (q *seldonQuestion) elements(input int) tensor.DType {
+	if d := q.model.Inputs[input].DType; d == tensor.Float32 || d == tensor.Bytes {
+		return d
 	}
 	return tensor.Float64
 }
 
-// tensor reads {"shape": [...], "values": [...]}.
-func (c *seldonCall) tensor() {
-	s := &c.s
-	s.Object()
-	for s.Next() {
-		switch string(s.Key()) {
-		case "shape":
-			if c.seen.once(s, seldonShape, "shape") {
-				c.rank = readShape(s, c.shape[:])
-			}
-		case "values":
-			if c.seen.once(s, seldonValues, "values") {
-				c.flat()
-			}
-		default:
-			s.Skip()
-		}
+// one is a single value as a single row, of as many dimensions as the model's input has.
+func (q *seldonQuestion) one(data any) {
+	shape := q.shape[:min(len(q.model.Inputs[0].Shape), maxRank)]
+	for i := range shape {
+		shape[i] = 1
 	}
-	switch {
-	case s.Err() != nil:
-		return
-	case c.rank < 0:
-		c.fail(fault.Invalidf("data.tensor has no shape"))
-	case c.values == nil:
-		c.fail(fault.Invalidf("data.tensor has no values"))
-	default:
-		c.input[0] = tensor.Tensor{Shape: c.shape[:c.rank:c.rank], Data: c.values}
-		if n, err := tensor.Elements(c.input[0].Shape); err != nil {
-			c.fail(fault.Invalidf("data.tensor: %w", err))
-		} else if n != c.input[0].Len() {
-			c.fail(fault.Invalidf("data.tensor has %d values, but shape %v needs %d", c.input[0].Len(), c.input[0].Shape, n))
-		} else if c.rank > 1 && c.shape[0] > c.array.rows {
-			c.fail(fault.Invalidf("data.tensor has %d rows; a request may have %d", c.shape[0], c.array.rows))
-		}
-	}
+	q.input[0] = tensor.Tensor{Shape: shape, Data: data}
 }
 
-// flat reads a tensor's values, whose shape may come later.
-func (c *seldonCall) flat() {
-	hint := c.width()
-	if c.rank > 0 {
-		if n, err := tensor.Elements(c.shape[:c.rank]); err == nil {
-			hint = n
+// settle makes the request for the model once all is read.
+func (q *seldonQuestion) settle() error {
+	if q.form == noForm {
+		return fault.Invalidf("the request has no data").WithHint(`send {"data": {"ndarray": [[...]]}}`)
+	}
+	if q.request.Inputs == nil {
+		q.request.Inputs = q.input[:]
+		if err := q.nameColumns(); err != nil {
+			return err
 		}
 	}
-	c.array.unshaped(hint)
-	c.values = c.array.data(c.dtype())
-	if err := c.s.Err(); err != nil {
-		c.err = c.array.wrap(err, "data.tensor.values")
-	} else if len(c.array.shape()) != 1 {
-		c.fail(fault.Invalidf("data.tensor.values is nested").WithHint("send a flat list, or nested lists as data.ndarray"))
-	}
-}
-
-// ndarray reads nested arrays of equal lengths.
-func (c *seldonCall) ndarray() {
-	c.array.unshaped(c.width())
-	data := c.array.data(c.dtype())
-	if err := c.s.Err(); err != nil {
-		c.err = c.array.wrap(err, "data.ndarray")
-		return
-	}
-	c.input[0] = tensor.Tensor{Shape: c.array.shape(), Data: data}
-}
-
-// meta reads the request's meta. Only what the answer repeats is kept.
-func (c *seldonCall) meta() {
-	s := &c.s
-	s.Object()
-	for s.Next() {
-		switch string(s.Key()) {
-		case "puid":
-			if c.seen.once(s, seldonPuid, "puid") {
-				c.puid = s.String()
-			}
-		case "tags":
-			if c.seen.once(s, seldonTags, "tags") {
-				c.readTags()
-			}
-		default:
-			s.Skip()
+	for i := range q.request.Inputs {
+		if err := q.convert(&q.request.Inputs[i]); err != nil {
+			return err
 		}
 	}
-}
-
-// readTags keeps the tags as they are. They become part of an answer in strict JSON, so they must be strict too.
-func (c *seldonCall) readTags() {
-	if c.s.Peek() != jsonscan.Object {
-		c.s.Failf("meta.tags is not an object")
-		return
+	q.request.ID = q.puid
+	if q.explain {
+		return nil
 	}
-	tags := c.s.Raw()
-	strict := jsonscan.New(tags)
-	if strict.Skip(); c.s.Err() == nil && strict.Err() != nil {
-		c.s.Failf("meta.tags: %w", strict.Err())
+	defaults := 0
+	for _, o := range q.model.Outputs {
+		if o.OnDemand {
+			continue
+		}
+		if defaults++; defaults == 1 {
+			q.outputs[0] = o.Name
+		}
 	}
-	c.tags = tags
+	if defaults > 1 {
+		q.request.Outputs = q.outputs[:]
+	}
+	return nil
 }
 
 // nameColumns puts the columns in the model's order, where the request names them.
-func (c *seldonCall) nameColumns() error {
-	shape, columns := c.input[0].Shape, c.signature.Inputs[0].Columns
-	if len(c.names) == 0 || len(shape) == 0 || len(shape) > 2 || len(c.signature.Inputs[0].Shape) != 2 {
+func (q *seldonQuestion) nameColumns() error {
+	spec, shape := &q.model.Inputs[0], q.input[0].Shape
+	if q.names.count == 0 || len(shape) == 0 || len(shape) > 2 || len(spec.Shape) != 2 {
 		return nil // names of something else than columns
 	}
-	if width := shape[len(shape)-1]; width != len(c.names) {
-		return fault.Invalidf("data.names has %d names, but a row has %d values", len(c.names), width)
+	if width := shape[len(shape)-1]; width != q.names.count {
+		return fault.Invalidf("data.names has %d names, but a row has %d values", q.names.count, width)
 	}
-	if len(columns) == 0 {
+	if len(spec.Columns) == 0 || q.names.other == nil && q.names.count == len(spec.Columns) {
 		return nil
 	}
-	order, err := columnOrder(c.names, columns)
+	names := q.names.other
+	if names == nil {
+		names = spec.Columns[:q.names.count]
+	}
+	order, err := columnOrder(names, spec.Columns)
 	if err != nil {
 		return fault.Invalidf("data.names: %w", err)
 	}
 	if order == nil {
 		return nil
 	}
-	switch data := c.input[0].Data.(type) {
+	switch data := q.input[0].Data.(type) {
 	case []float32:
 		reorder(data, order)
 	case []float64:
+		reorder(data, order)
+	case []string:
+		reorder(data, order)
+	case []int64:
+		reorder(data, order)
+	case []int32:
+		reorder(data, order)
+	case []bool:
 		reorder(data, order)
 	}
 	return nil
 }
 
-// ask makes the request for the model.
-func (c *seldonCall) ask() {
-	c.request.ID = c.puid
-	c.request.Inputs = c.input[:]
-	defaults := 0
-	for _, o := range c.signature.Outputs {
-		if o.OnDemand {
-			continue
-		}
-		if defaults++; defaults == 1 {
-			c.output[0] = o.Name
-		}
+// Request returns what is asked.
+func (q *seldonQuestion) Request() *tensor.Request { return &q.request }
+
+// columns are the names of the model's columns, if it has one input.
+func (q *seldonQuestion) columns() []string {
+	if len(q.model.Inputs) != 1 {
+		return nil
 	}
-	if defaults > 1 {
-		c.request.Outputs = c.output[:]
-	}
+	return q.model.Inputs[0].Columns
 }
 
-// Request returns what is asked.
-func (c *seldonCall) Request() *tensor.Request { return &c.request }
+// shaped makes the input of a shape and all its elements in a row.
+func (q *seldonQuestion) shaped(shape []int, data any) error {
+	q.input[0] = tensor.Tensor{Shape: shape, Data: data}
+	n, err := tensor.Elements(shape)
+	switch have := q.input[0].Len(); {
+	case err != nil:
+		return fault.Invalidf("%s: %w", q.form.place(), err)
+	case n != have:
+		return fault.Invalidf("%s has %d values, but shape %v needs %d", q.form.place(), have, shape, n)
+	case len(shape) > 1 && shape[0] > q.limits.Rows:
+		return fault.Invalidf("%s has %d rows; a request may have %d", q.form.place(), shape[0], q.limits.Rows)
+	}
+	return nil
+}
