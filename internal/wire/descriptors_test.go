@@ -99,7 +99,7 @@ func messageOf(t testing.TB, files *protoregistry.Files, name protoreflect.FullN
 	if err := prototext.Unmarshal([]byte(text), m); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	body, err := proto.Marshal(m)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,10 +14,10 @@ import (
 	"github.com/serin-ml/serin/internal/testenv"
 )
 
-// headers are a request's, by name.
-type headers map[string][]string
+// repeatedHeaders are a request's, by name.
+type repeatedHeaders map[string][]string
 
-func (h headers) Lookup(from Origin, name string) (string, int) {
+func (h repeatedHeaders) Lookup(from Origin, name string) (string, int) {
 	if values := h[name]; from == Header && len(values) > 0 {
 		return values[0], len(values)
 	}
@@ -28,7 +28,7 @@ func (h headers) Lookup(from Origin, name string) (string, int) {
 type csvDialect struct{ MLflow }
 
 func (d csvDialect) Decode(body []byte, s tensor.Signature, l Limits) (Exchange, error) {
-	return d.DecodeCall(body, headers{"Content-Type": {"text/csv"}}, s, l)
+	return d.DecodeCall(body, repeatedHeaders{"Content-Type": {"text/csv"}}, s, l)
 }
 
 func TestMLflowReadsFramesAndTensors(t *testing.T) {
@@ -161,7 +161,7 @@ func TestMLflowReadsWhatTheContentTypeSays(t *testing.T) {
 		{[]string{""}, asJSON, `content type ""`},
 		{[]string{"text/csv", "application/json"}, asJSON, `there are 2 Content-Type headers`},
 	} {
-		x, err := MLflow{}.DecodeCall([]byte(tt.body), headers{"Content-Type": tt.types}, score, Limits{})
+		x, err := MLflow{}.DecodeCall([]byte(tt.body), repeatedHeaders{"Content-Type": tt.types}, score, Limits{})
 		switch {
 		case tt.want == "" && err != nil:
 			t.Errorf("%q: %v", tt.types, err)
@@ -219,7 +219,7 @@ func TestMLflowReadsTheNumbersThatMLflowReads(t *testing.T) {
 		t.Fatalf("%d lines for %d frames: %s", len(lines), len(frames), stderr.String())
 	}
 	for i, frame := range frames {
-		x, err := MLflow{}.DecodeCall([]byte(frame[1]), headers{"Content-Type": {frame[0]}}, score, Limits{})
+		x, err := MLflow{}.DecodeCall([]byte(frame[1]), repeatedHeaders{"Content-Type": {frame[0]}}, score, Limits{})
 		if err != nil {
 			t.Errorf("%s: %v", frame[1], err)
 			continue
