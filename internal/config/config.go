@@ -26,7 +26,8 @@ type Service struct {
 	Labels   Labels        `yaml:"labels" jsonschema_description:"What the classes of the prediction are called, for telemetry."`
 	Routes   []Route       `yaml:"routes" jsonschema_description:"Methods and paths of the service's own, with JSON contracts of their own."`
 	Timeout  time.Duration `yaml:"timeout" jsonschema:"default=1s" jsonschema_description:"How long an answer may take, from the request's last byte on; then the client gets 503. More than 0, at most 10m."`
-	Limits   Limits        `yaml:"limits" jsonschema_description:"What is refused for being too large."`
+	Limits   Limits        `yaml:"limits" jsonschema_description:"What is refused for being too large, or too much at once."`
+	V1       string        `yaml:"v1" jsonschema:"default=kserve,enum=kserve,enum=tensorflow" jsonschema_description:"Whose protocol the service speaks under /v1/models, where KServe and TensorFlow Serving differ: in status and error documents, and in how several outputs look."`
 	Capture  *Capture      `yaml:"capture" jsonschema_description:"Keeps bodies of requests and answers, a sample of them. Default: none."`
 }
 
@@ -49,25 +50,62 @@ func (l *Labels) SetDefaults() { l.Threshold = 0.5 }
 type Limits struct {
 	BodyBytes Size `yaml:"bodyBytes" jsonschema:"default=16MiB" jsonschema_description:"The largest body. At least 1KiB, at most 1GiB."`
 	Rows      int  `yaml:"rows" jsonschema:"default=100000,minimum=1,maximum=10000000" jsonschema_description:"The most rows in one request."`
+	InFlight  int  `yaml:"inFlight" jsonschema:"default=1024,minimum=0,maximum=1000000" jsonschema_description:"The most requests that are answered at once; one more gets 503 with Retry-After. 0: no bound."`
 }
 
-// Server says where the server listens and how it stops.
+// Server says where the server listens, what it takes, and how it stops.
 type Server struct {
-	HTTP    string        `yaml:"http" jsonschema:"default=:8080" jsonschema_description:"The address of the data plane: HOST:PORT, or :PORT for every interface. Port 0 picks a free one."`
-	GRPC    string        `yaml:"grpc" jsonschema:"default=:8081" jsonschema_description:"The address of the data plane over gRPC."`
-	Control string        `yaml:"control" jsonschema:"default=127.0.0.1:8090" jsonschema_description:"The address of the control plane: API and metrics. Beyond loopback it asks for the token in control.token of the data directory."`
-	Drain   time.Duration `yaml:"drain" jsonschema:"default=30s" jsonschema_description:"How long to wait at shutdown for the requests in flight. 0s does not wait; at most 1h."`
+	HTTP    string `yaml:"http" jsonschema:"default=:8080" jsonschema_description:"The address of the data plane: HOST:PORT, or :PORT for every interface. Port 0 picks a free one."`
+	GRPC    string `yaml:"grpc" jsonschema:"default=:8081" jsonschema_description:"The address of the data plane over gRPC."`
+	Control string `yaml:"control" jsonschema:"default=127.0.0.1:8090" jsonschema_description:"The address of the control plane: API and metrics. Beyond loopback it asks for the token in control.token of the data directory."`
+	Metrics string `yaml:"metrics" jsonschema:"example=:9090" jsonschema_description:"One more address for GET /metrics and nothing else, so that a scraper needs no way to the control plane. It asks for no token. Default: none."`
+
+	DrainDelay time.Duration `yaml:"drainDelay" jsonschema:"default=5s" jsonschema_description:"How long SIGTERM leaves everything as it is but for /readyz, which is 503 at once, so that balancers send traffic elsewhere before connections are refused. Ctrl-C does not wait. 0s to 10m."`
+	Drain      time.Duration `yaml:"drain" jsonschema:"default=30s" jsonschema_description:"How long to wait then for the requests in flight. 0s does not wait; at most 1h."`
+
+	Limits            ServerLimits `yaml:"limits" jsonschema_description:"What slow, greedy or broken clients run into, on every address."`
+	MetricAliases     []string     `yaml:"metricAliases" jsonschema:"uniqueItems=true,enum=seldon,enum=kserve" jsonschema_description:"Metrics that are told under the names of others too, for dashboards that exist. Default: none."`
+	AccessLog         string       `yaml:"accessLog" jsonschema:"default=off,enum=off,enum=errors,enum=all" jsonschema_description:"Which requests get a line in the log: none, those answered with 400 and more, or all."`
+	RepositoryControl bool         `yaml:"repositoryControl" jsonschema:"default=false" jsonschema_description:"Whether clients of the data plane may load and unload services, over the repository calls of Open Inference v2. Nobody is asked for a token there."`
 }
+
+// ServerLimits bound what one client, or all of them, can take of the server.
+type ServerLimits struct {
+	HeaderBytes Size          `yaml:"headerBytes" jsonschema:"default=64KiB" jsonschema_description:"The largest headers of a request. 1KiB to 1MiB."`
+	ReadHeader  time.Duration `yaml:"readHeader" jsonschema:"default=5s" jsonschema_description:"How long the headers of a request may take to come. More than 0, at most 1h, as the ones below."`
+	Read        time.Duration `yaml:"read" jsonschema:"default=1m" jsonschema_description:"How long a whole request may take to come. The control plane, which takes models, does not bound it."`
+	Write       time.Duration `yaml:"write" jsonschema:"default=30s" jsonschema_description:"How long a client may take to read its answer."`
+	Idle        time.Duration `yaml:"idle" jsonschema:"default=2m" jsonschema_description:"How long a connection is kept open for another request."`
+
+	Connections          int `yaml:"connections" jsonschema:"default=10000,minimum=0,maximum=1000000" jsonschema_description:"The most connections open at once, for each address; one more is closed at once, and counted. 0: no bound."`
+	ConnectionsPerClient int `yaml:"connectionsPerClient" jsonschema:"default=0,minimum=0,maximum=1000000" jsonschema_description:"The same for one client's IP address. 0: no bound."`
+}
+
+// Words that keys take.
+const (
+	V1KServe     = "kserve"
+	V1Tensorflow = "tensorflow"
+
+	AccessLogOff    = "off"
+	AccessLogErrors = "errors"
+	AccessLogAll    = "all"
+)
 
 // Bounds that no tag can say.
 const (
-	maxTimeout   = 10 * time.Minute
-	maxDrain     = time.Hour
-	minBodyBytes = 1 * KiB
-	maxBodyBytes = 1 * GiB
-	maxRows      = 10_000_000
-	maxClasses   = 1000
-	maxLabel     = 128
+	maxTimeout     = 10 * time.Minute
+	maxDrain       = time.Hour
+	maxDrainDelay  = 10 * time.Minute
+	maxClientTime  = time.Hour
+	minHeaderBytes = 1 * KiB
+	maxHeaderBytes = 1 * MiB
+	maxConnections = 1_000_000
+	minBodyBytes   = 1 * KiB
+	maxBodyBytes   = 1 * GiB
+	maxRows        = 10_000_000
+	maxInFlight    = 1_000_000
+	maxClasses     = 1000
+	maxLabel       = 128
 )
 
 // Default returns what holds where there is no file: no services, and the server's defaults.
@@ -79,14 +117,20 @@ func Default() *Config {
 
 // SetDefaults is what a server holds before the file says otherwise.
 func (s *Server) SetDefaults() {
-	*s = Server{HTTP: ":8080", GRPC: ":8081", Control: "127.0.0.1:8090", Drain: 30 * time.Second}
+	*s = Server{
+		HTTP: ":8080", GRPC: ":8081", Control: "127.0.0.1:8090", DrainDelay: 5 * time.Second, Drain: 30 * time.Second, AccessLog: AccessLogOff,
+		Limits: ServerLimits{
+			HeaderBytes: 64 * KiB, ReadHeader: 5 * time.Second, Read: time.Minute, Write: 30 * time.Second, Idle: 2 * time.Minute, Connections: 10_000,
+		},
+	}
 }
 
 // SetDefaults is what a service holds before the file says otherwise.
 func (s *Service) SetDefaults() {
 	s.Timeout = time.Second
 	s.Labels.SetDefaults()
-	s.Limits = Limits{BodyBytes: 16 * MiB, Rows: 100000}
+	s.Limits = Limits{BodyBytes: 16 * MiB, Rows: 100000, InFlight: 1024}
+	s.V1 = V1KServe
 }
 
 // VariantNames returns the names of the variants, in order.

@@ -24,6 +24,13 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/schema.json anew")
 
+// serverWith is the defaults with a change.
+func serverWith(change func(*Server)) Server {
+	s := Default().Server
+	change(&s)
+	return s
+}
+
 func TestGoodFilesAreRead(t *testing.T) {
 	half := Labels{Threshold: 0.5}
 	weight := func(text string) traffic.Weight {
@@ -39,13 +46,18 @@ func TestGoodFilesAreRead(t *testing.T) {
 		"smallest": {
 			Services: []Service{{
 				Name: "installs", Variants: []Variant{{Name: "stable", Model: "installs"}},
-				Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000},
+				Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024}, V1: "kserve",
 			}},
-			Server: Server{HTTP: ":8080", GRPC: ":8081", Control: "127.0.0.1:8090", Drain: 30 * time.Second},
+			Server: Server{
+				HTTP: ":8080", GRPC: ":8081", Control: "127.0.0.1:8090", DrainDelay: 5 * time.Second, Drain: 30 * time.Second, AccessLog: "off",
+				Limits: ServerLimits{HeaderBytes: 64 << 10, ReadHeader: 5 * time.Second, Read: time.Minute, Write: 30 * time.Second, Idle: 2 * time.Minute, Connections: 10000},
+			},
 		},
 		"addresses": {
 			Services: []Service{},
-			Server:   Server{HTTP: "10.0.0.1:80", GRPC: ":81", Control: "localhost:8090"},
+			Server: serverWith(func(s *Server) {
+				s.HTTP, s.GRPC, s.Control, s.Metrics, s.DrainDelay, s.Drain = "10.0.0.1:80", ":81", "localhost:8090", ":9090", 0, 0
+			}),
 		},
 		"split": {
 			Services: []Service{{
@@ -56,44 +68,51 @@ func TestGoodFilesAreRead(t *testing.T) {
 					Match:   []traffic.Rule{{Variant: "canary", Header: "X-Try", Exact: "canary"}},
 				},
 				Labels:  Labels{Classes: []string{"negative", "positive"}, Threshold: 0.4},
-				Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000},
+				Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024}, V1: "kserve",
 			}},
-			Server: Server{HTTP: ":8080", GRPC: ":8081", Control: "127.0.0.1:8090", Drain: 30 * time.Second},
+			Server: Default().Server,
 		},
 		"routes": routesConfig(),
 		"capture": {
 			Services: []Service{
 				{
-					Name: "shop", Variants: []Variant{{Name: "stable", Model: "shop"}}, Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000},
+					Name: "shop", Variants: []Variant{{Name: "stable", Model: "shop"}}, Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024}, V1: "kserve",
 					Capture: &Capture{Percent: 0.25, MaxBytes: 64 << 10, Redact: []string{"user.email", "items[].price", `data["a.b"][3]`}, Keep: 30 * 24 * time.Hour, MaxSize: 100 << 20},
 				},
 				{
-					Name: "ads", Variants: []Variant{{Name: "stable", Model: "ads"}}, Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000},
+					Name: "ads", Variants: []Variant{{Name: "stable", Model: "ads"}}, Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024}, V1: "kserve",
 					Capture: &Capture{Percent: 1, MaxBytes: 8 << 10, Keep: 7 * 24 * time.Hour, MaxSize: 1 << 30},
 				},
 				{
-					Name: "off", Variants: []Variant{{Name: "stable", Model: "off"}}, Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000},
+					Name: "off", Variants: []Variant{{Name: "stable", Model: "off"}}, Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024}, V1: "kserve",
 					Capture: &Capture{Percent: 0, MaxBytes: 8 << 10, Keep: 7 * 24 * time.Hour, MaxSize: 1 << 30},
 				},
 			},
-			Server: Server{HTTP: ":8080", GRPC: ":8081", Control: "127.0.0.1:8090", Drain: 30 * time.Second},
+			Server: Default().Server,
 		},
 		"everything": {
 			Services: []Service{
 				{
 					Name: "installs", Default: true, Variants: []Variant{{Name: "v3", Model: "models:/installs/3"}},
-					Labels: half, Timeout: 250 * time.Millisecond, Limits: Limits{BodyBytes: 64 << 10, Rows: 500},
+					Labels: half, Timeout: 250 * time.Millisecond, Limits: Limits{BodyBytes: 64 << 10, Rows: 500, InFlight: 8}, V1: "tensorflow",
 				},
 				{
 					Name: "installs-next", Variants: []Variant{{Name: "stable", Model: "models:/installs@candidate"}},
-					Labels: half, Timeout: 10 * time.Minute, Limits: Limits{BodyBytes: 1e6, Rows: 100000},
+					Labels: half, Timeout: 10 * time.Minute, Limits: Limits{BodyBytes: 1e6, Rows: 100000, InFlight: 1024}, V1: "kserve",
 				},
 				{
 					Name: "3d", Variants: []Variant{{Name: "0", Model: "models:/3d.maps_v2@1.2.0"}},
-					Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000},
+					Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024}, V1: "kserve",
 				},
 			},
-			Server: Server{HTTP: "127.0.0.1:18080", GRPC: "localhost:0", Control: "[::1]:18090", Drain: 90 * time.Second},
+			Server: Server{
+				HTTP: "127.0.0.1:18080", GRPC: "localhost:0", Control: "[::1]:18090", Metrics: "127.0.0.1:18091", DrainDelay: 15 * time.Second, Drain: 90 * time.Second,
+				MetricAliases: []string{"seldon", "kserve"}, AccessLog: "errors", RepositoryControl: true,
+				Limits: ServerLimits{
+					HeaderBytes: 16 << 10, ReadHeader: 2 * time.Second, Read: 20 * time.Second, Write: 10 * time.Second, Idle: 30 * time.Second,
+					Connections: 500, ConnectionsPerClient: 50,
+				},
+			},
 		},
 	}
 	files := glob(t, "testdata/good/*.yaml")
@@ -226,7 +245,7 @@ func TestTheSchemaDefaultsAreThoseOfRead(t *testing.T) {
 		shown[name] = strings.Join(pairs, ", ")
 	}
 	text := "services: [{name: a, variants: [{model: a, " + shown["Variant"] + "}], limits: {" + shown["Limits"] + "}, " + shown["Service"] +
-		"}]\nserver: {" + shown["Server"] + "}\n"
+		"}]\nserver: {" + shown["Server"] + ", limits: {" + shown["ServerLimits"] + "}}\n"
 	explicit, err := Read("explicit", []byte(text))
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
@@ -238,7 +257,7 @@ func TestTheSchemaDefaultsAreThoseOfRead(t *testing.T) {
 	if diff := cmp.Diff(implied, explicit); diff != "" {
 		t.Error(diff)
 	}
-	if len(shown["Server"]) == 0 || len(shown["Limits"]) == 0 || len(shown["Variant"]) == 0 || len(shown["Service"]) == 0 {
+	if len(shown["Server"]) == 0 || len(shown["ServerLimits"]) == 0 || len(shown["Limits"]) == 0 || len(shown["Variant"]) == 0 || len(shown["Service"]) == 0 {
 		t.Errorf("defaults are missing: %v", shown)
 	}
 }

@@ -3,10 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"regexp"
-	"strconv"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/registry"
@@ -64,6 +61,12 @@ func checkServices(doc *strictyaml.Doc, services []Service) {
 		}
 		if s.Limits.Rows < 1 || s.Limits.Rows > maxRows {
 			doc.Problem(at+".limits.rows", fmt.Sprintf("%d is out of range", s.Limits.Rows), fmt.Sprintf("give 1 to %d", maxRows))
+		}
+		if s.Limits.InFlight < 0 || s.Limits.InFlight > maxInFlight {
+			doc.Problem(at+".limits.inFlight", fmt.Sprintf("%d is out of range", s.Limits.InFlight), fmt.Sprintf("give 0 to %d; 0 is no bound", maxInFlight))
+		}
+		if s.V1 != V1KServe && s.V1 != V1Tensorflow {
+			doc.Problem(at+".v1", fmt.Sprintf("%.40q is no such protocol", s.V1), "write kserve or tensorflow")
 		}
 		checkVariants(doc, at+".variants", s.Variants)
 		checkTraffic(doc, at, s)
@@ -125,58 +128,4 @@ func checkName(doc *strictyaml.Doc, path, name string) {
 	if !namePattern.MatchString(name) {
 		doc.Problem(path, fmt.Sprintf("%.80q is no name", name), "use 1 to 63 lower-case letters, digits and dashes; begin with no dash")
 	}
-}
-
-// Check tells what is wrong with a server's settings as one Invalid error, for those that the command line changed.
-func (s Server) Check() error {
-	var all fault.List
-	for _, p := range s.problems() {
-		all.Addf("%s: %s; %s", p.key, p.message, p.hint)
-	}
-	return all.Err()
-}
-
-type problem struct{ key, message, hint string }
-
-func (s Server) problems() []problem {
-	var all []problem
-	add := func(key, message, hint string) { all = append(all, problem{key, message, hint}) }
-	type address struct{ key, host, port string }
-	taken := make([]address, 0, 3)
-	for _, a := range []struct{ key, addr string }{{"http", s.HTTP}, {"grpc", s.GRPC}, {"control", s.Control}} {
-		host, port, ok := splitAddress(a.addr)
-		switch {
-		case !ok:
-			add(a.key, fmt.Sprintf("%.80q is no address", a.addr), `write "HOST:PORT", or ":PORT" for every interface`)
-			continue
-		}
-		for _, t := range taken {
-			if port == t.port && port != "0" && (host == t.host || everywhere(host) || everywhere(t.host)) {
-				add(a.key, fmt.Sprintf("port %s is that of %s", port, t.key), "choose another")
-			}
-		}
-		taken = append(taken, address{a.key, host, port})
-	}
-	if s.Drain < 0 || s.Drain > maxDrain {
-		add("drain", fmt.Sprintf("%v is out of range", s.Drain), "give 0s to 1h")
-	}
-	return all
-}
-
-// splitAddress reads HOST:PORT, with a host that is a name, an IP address or empty, and a port that is a number.
-func splitAddress(addr string) (host, port string, ok bool) {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil || !hostPattern.MatchString(host) {
-		return "", "", false
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	return host, port, err == nil && strconv.FormatUint(n, 10) == port
-}
-
-var hostPattern = regexp.MustCompile(`^[a-zA-Z0-9.:%_-]*$`)
-
-// everywhere tells whether host means every interface.
-func everywhere(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "" || err == nil && ip.IsUnspecified()
 }

@@ -21,7 +21,7 @@ func routesConfig() *Config {
 	service := func(name string, labels Labels, routes ...Route) Service {
 		return Service{
 			Name: name, Variants: []Variant{{Name: "stable", Model: name}}, Labels: labels, Routes: routes,
-			Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000},
+			Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024}, V1: "kserve",
 		}
 	}
 	named := wire.Labels{Classes: []string{"negative", "positive"}, Threshold: 0.5}
