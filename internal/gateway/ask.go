@@ -266,9 +266,6 @@ func readBody(b *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int
 // binaryHeader tells how much of a body is JSON, before binary tensors.
 const binaryHeader = "Inference-Header-Content-Length"
 
-// writeTimeout is how long a client may take to read its answer.
-const writeTimeout = 30 * time.Second
-
 // write sends an answer in JSON.
 func (g *Gateway) write(w http.ResponseWriter, status int, body []byte) {
 	g.send(w, status, wire.Frame{}, body)
@@ -286,7 +283,7 @@ func (g *Gateway) send(w http.ResponseWriter, status int, frame wire.Frame, body
 	h.Set("Content-Type", frame.ContentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	// A client that does not read must not hold the connection for ever. What cannot set a deadline (a test) needs none.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(g.options.WriteTimeout))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client may have gone; there is nobody to tell
 }

@@ -8,6 +8,7 @@
 package gateway
 
 import (
+	"context"
 	cryptorand "crypto/rand"
 	"io"
 	"log/slog"
@@ -43,6 +44,20 @@ type Options struct {
 	Keys     *event.Keys   // signs tokens; nil: answers bear none
 	Recorder *Recorder     // writes decisions and tallies; nil: nobody does
 	Ingest   *Ingest       // takes in what comes back; nil: there is no feedback
+
+	WriteTimeout      time.Duration // that a client has to read its answer; 0 means DefaultWriteTimeout
+	MetricAliases     []string      // seldon, kserve: metrics are told under their names too
+	AccessLog         string        // off, errors or all; "" means off
+	RepositoryControl bool          // clients may load and unload services over the v2 repository calls
+	Repository        Repository    // does what they ask for; nil: nobody does
+}
+
+// Repository loads and unloads services by name.
+type Repository interface {
+	// Load brings to life what the service's references name now. The error tells why one could not be.
+	Load(ctx context.Context, service string) error
+	// Unload lets the service answer nothing until it is loaded again.
+	Unload(ctx context.Context, service string) error
 }
 
 // Gateway serves the data plane over HTTP. It is safe for concurrent use.
@@ -63,6 +78,9 @@ func New(o Options) *Gateway {
 	}
 	if o.Entropy == nil {
 		o.Entropy = cryptorand.Reader
+	}
+	if o.WriteTimeout <= 0 {
+		o.WriteTimeout = DefaultWriteTimeout
 	}
 	g := &Gateway{options: o, ids: event.NewGenerator(o.Entropy), metrics: newMetrics(o.Metrics), mux: http.NewServeMux()}
 	g.services.Store(&table{})

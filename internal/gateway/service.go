@@ -32,6 +32,9 @@ type ServiceOptions struct {
 	Rows      int             // rows of a request at most; 0 means DefaultRows
 	Routes    []Route         // methods and paths of its own; they come before Serin's own paths
 	Capture   *Capture        // which bodies are kept; nil: none
+
+	Tensorflow bool // /v1/models speaks TensorFlow Serving's protocol rather than KServe's
+	InFlight   int  // requests answered at once at most; 0: no bound
 }
 
 // VariantOptions are a variant's settings.
@@ -46,6 +49,8 @@ const (
 	DefaultBody      = 16 << 20
 	DefaultRows      = 100_000
 	DefaultThreshold = 0.5
+
+	DefaultWriteTimeout = 30 * time.Second // of Options
 )
 
 // Variant is one way in which a service answers. Its model is swapped while it serves, as its alias moves.
