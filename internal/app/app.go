@@ -8,8 +8,10 @@ package app
 
 import (
 	"log/slog"
+	"os"
 	"time"
 
+	"github.com/serin-ml/serin/internal/config"
 	"github.com/serin-ml/serin/internal/predict/trees"
 	"github.com/serin-ml/serin/internal/registry"
 )
@@ -21,6 +23,11 @@ type Options struct {
 	Version string // of Serin
 	Log     *slog.Logger
 	Now     func() time.Time
+
+	// Reread reads the configuration that Serve was given anew, and tells of which file ("": none). Nil: it cannot be reloaded.
+	Reread func() (c *config.Config, file string, err error)
+	// Hangup asks for a reload; nil: only the API does.
+	Hangup <-chan os.Signal
 }
 
 // runtimes are all that the binary knows, in the order in which they are asked whether an artefact is theirs.
