@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -255,6 +256,8 @@ func readBody(b *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int
 		return fault.Invalidf("the body ends before its Content-Length")
 	}
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &statusError{http.StatusRequestTimeout, fault.Invalidf("the body did not come in time")}
 	case err != nil && r.Context().Err() != nil:
 		return errGone
 	case err != nil:
