@@ -23,7 +23,7 @@ func (k *checkCmd) Run(say *speaker) error {
 	if file == "" {
 		file = configFile
 	}
-	settings, err := readConfig(file)
+	settings, _, err := readConfig(file)
 	if err != nil {
 		if fault.HintOf(err) == "" && fault.KindOf(err) == fault.Invalid {
 			return fault.Invalidf("%w", err).WithHint("each line says what to do; `serin check --schema` shows all that may be in the file")

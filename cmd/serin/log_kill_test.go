@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -182,7 +181,7 @@ func TestKillLosesNoOutcomeAndCountsEachOnce(t *testing.T) {
 		if round%5 == 4 || round == rounds-1 {
 			stop()
 			writers.Wait()
-			_ = server.Process.Signal(syscall.SIGTERM)
+			_ = server.Process.Signal(os.Interrupt)
 		} else {
 			counted = counted.Add(-3 * time.Second)
 			_ = server.Process.Kill()
@@ -197,7 +196,7 @@ func TestKillLosesNoOutcomeAndCountsEachOnce(t *testing.T) {
 		}
 	}
 	server, _ := startServer(t, dir, config) // which has read the log to its end when it stops
-	_ = server.Process.Signal(syscall.SIGTERM)
+	_ = server.Process.Signal(os.Interrupt)
 	if err := server.Wait(); err != nil {
 		t.Errorf("the last server: %v", err)
 	}

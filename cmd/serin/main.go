@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/serin-ml/serin/internal/app"
 	"github.com/serin-ml/serin/internal/fault"
 )
 
@@ -19,9 +20,26 @@ import (
 var version = "dev"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the first signal asks to stop; a second one kills
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(untilSignal(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// untilSignal returns a context that the first signal ends, SIGTERM with the cause app.ErrTerminated. A second one ends the process at once,
+// which the kernel would not do for the first process of a container.
+func untilSignal() context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		if s := <-signals; s == syscall.SIGTERM {
+			cancel(app.ErrTerminated)
+		} else {
+			cancel(context.Canceled)
+		}
+		if s, ok := (<-signals).(syscall.Signal); ok {
+			os.Exit(128 + int(s)) // as a shell says it
+		}
+	}()
+	return ctx
 }
 
 // cli is every command and the flags they share.
@@ -30,6 +48,7 @@ type cli struct {
 	JSON    bool   `help:"Print JSON, for programs."`
 
 	Serve   serveCmd   `cmd:"" help:"Serve models over HTTP and gRPC until told to stop."`
+	Reload  reloadCmd  `cmd:"" help:"Let a running server read its configuration file anew."`
 	Check   checkCmd   `cmd:"" help:"Check a configuration file and tell every mistake at once."`
 	Predict predictCmd `cmd:"" help:"Answer the rows of a file with a model, without a server."`
 	Explain explainCmd `cmd:"" help:"Explain the answers to the rows of a file: what each feature contributes."`

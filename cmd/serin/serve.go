@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/serin-ml/serin/internal/api"
 	"github.com/serin-ml/serin/internal/app"
@@ -21,22 +24,15 @@ type serveCmd struct {
 	HTTP    string `name:"http" placeholder:"ADDR" env:"SERIN_HTTP" help:"Address of the data plane, HOST:PORT (default: :8080)."`
 	GRPC    string `name:"grpc" placeholder:"ADDR" env:"SERIN_GRPC" help:"Address of the data plane over gRPC (default: :8081)."`
 	Control string `placeholder:"ADDR" env:"SERIN_CONTROL" help:"Address of the control plane (default: 127.0.0.1:8090). Off loopback it asks for the token in DIR/control.token."`
+	Metrics string `placeholder:"ADDR" env:"SERIN_METRICS" help:"One more address, for GET /metrics and nothing else (default: none)."`
 	LogJSON bool   `name:"log-json" help:"Log lines of JSON to stderr, rather than text."`
 	Debug   bool   `help:"Log refused requests too."`
 }
 
 // Run serves until ctx ends.
 func (s *serveCmd) Run(ctx context.Context, c *cli, say *speaker) error {
-	settings, err := readConfig(s.Config)
+	settings, file, err := s.settings(s.Config)
 	if err != nil {
-		return err
-	}
-	for flag, key := range map[*string]*string{&s.HTTP: &settings.Server.HTTP, &s.GRPC: &settings.Server.GRPC, &s.Control: &settings.Server.Control} {
-		if *flag != "" {
-			*key = *flag
-		}
-	}
-	if err := settings.Server.Check(); err != nil {
 		return err
 	}
 	o := c.options(say.errs)
@@ -48,6 +44,14 @@ func (s *serveCmd) Run(ctx context.Context, c *cli, say *speaker) error {
 	if s.LogJSON {
 		o.Log = slog.New(slog.NewJSONHandler(say.errs, level))
 	}
+	o.Reread = func() (*config.Config, string, error) {
+		// Of a server that runs with serin.yaml, that file is wanted: without it all its services would go.
+		return s.settings(cmp.Or(s.Config, file))
+	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	o.Hangup = hangups
 	var watch app.Watch
 	if c.JSON { // a line for each event, so that a program knows where to ask, and when
 		watch.Listening = func(l app.Listening) {
@@ -66,20 +70,34 @@ func (s *serveCmd) Run(ctx context.Context, c *cli, say *speaker) error {
 	return app.Serve(ctx, o, settings, watch)
 }
 
-// readConfig reads the file, or serin.yaml, or neither.
-func readConfig(file string) (*config.Config, error) {
-	named := file != ""
-	if !named {
-		file = configFile
+// settings reads the configuration, and puts the flags above it. It tells of which file, "" of none.
+func (s *serveCmd) settings(from string) (c *config.Config, file string, err error) {
+	c, file, err = readConfig(from)
+	if err != nil {
+		return nil, file, err
 	}
+	for flag, key := range map[*string]*string{
+		&s.HTTP: &c.Server.HTTP, &s.GRPC: &c.Server.GRPC, &s.Control: &c.Server.Control, &s.Metrics: &c.Server.Metrics,
+	} {
+		if *flag != "" {
+			*key = *flag
+		}
+	}
+	return c, file, c.Server.Check()
+}
+
+// readConfig reads the file, or serin.yaml, or neither, and tells which.
+func readConfig(from string) (c *config.Config, file string, err error) {
+	file = cmp.Or(from, configFile)
 	text, err := os.ReadFile(file)
 	switch {
 	case err == nil:
-		return config.Read(file, text)
-	case errors.Is(err, fs.ErrNotExist) && !named:
-		return config.Default(), nil
+		c, err = config.Read(file, text)
+		return c, file, err
+	case errors.Is(err, fs.ErrNotExist) && from == "":
+		return config.Default(), "", nil
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fault.NotFoundf("there is no file %s", file).WithHint("`serin check --schema` shows what may be in it")
+		return nil, file, fault.NotFoundf("there is no file %s", file).WithHint("`serin check --schema` shows what may be in it")
 	}
-	return nil, fault.Invalidf("configuration: %w", err)
+	return nil, file, fault.Invalidf("configuration: %w", err)
 }

@@ -39,6 +39,9 @@ type Options struct {
 
 	// Payload returns what was captured of a decision, by the reference that it holds; nil: nothing is read. NotFound: it is not kept any more.
 	Payload func(service, decision, ref string) (payload.Record, error)
+
+	// Reload reads the server's configuration anew. What cannot be applied as a whole is an error, and changes nothing. Nil: no server runs.
+	Reload func(context.Context) (Reloaded, error)
 }
 
 // control holds the handlers' common needs.
@@ -64,6 +67,7 @@ func New(o Options) http.Handler {
 	c.routeModels(h)
 	c.routeImport(h)
 	c.routeServices(h)
+	c.routeReload(h)
 	c.routeTraffic(h)
 	c.routeQuery(h)
 	c.routeDecisions(h)

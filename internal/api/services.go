@@ -12,7 +12,7 @@ type Service struct {
 	Name    string `json:"name"`
 	Variant string `json:"variant"`
 	Model   string `json:"model" doc:"the reference it follows" example:"models:/installs@champion"`
-	State   string `json:"state" enum:"loading,ready,failed,degraded" doc:"degraded: a version answers, but what the reference names now does not exist or could not be loaded"`
+	State   string `json:"state" enum:"loading,ready,failed,degraded,unloaded" doc:"unloaded: a client of the data plane wants it so; degraded: a version answers, but what the reference names now does not exist or could not be loaded"`
 	Version int    `json:"version,omitempty" doc:"the registry's number of the version that answers"`
 	Semver  string `json:"semver,omitempty"`
 	Digest  string `json:"digest,omitempty"`

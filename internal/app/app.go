@@ -8,8 +8,10 @@ package app
 
 import (
 	"log/slog"
+	"os"
 	"time"
 
+	"github.com/serin-ml/serin/internal/config"
 	"github.com/serin-ml/serin/internal/predict/trees"
 	"github.com/serin-ml/serin/internal/registry"
 )
@@ -23,6 +25,10 @@ type Options struct {
 	Now     func() time.Time
 
 	Runtimes []registry.NamedRuntime // more of them than the binary has, asked after those
+	// Reread reads the configuration that Serve was given anew, and tells of which file ("": none). Nil: it cannot be reloaded.
+	Reread func() (c *config.Config, file string, err error)
+	// Hangup asks for a reload; nil: only the API does.
+	Hangup <-chan os.Signal
 }
 
 // runtimes are all that the binary knows, in the order in which they are asked whether an artefact is theirs, and then more.

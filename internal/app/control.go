@@ -72,6 +72,17 @@ func hold(ctx context.Context, o Options) (d *dataDir, served bool, err error) {
 // Server returns a client of the server that holds the data directory dir, whether one is there or not.
 func Server(dir string) *api.Client { return overSocket(filepath.Join(dir, socketName)) }
 
+// Reload lets the server that holds the data directory dir read its configuration anew. It is Unavailable where there is none.
+func Reload(ctx context.Context, dir string) (api.Reloaded, error) {
+	conn, err := net.Dial("unix", filepath.Join(dir, socketName)) //nolint:noctx // a local socket answers or refuses at once
+	if err != nil {
+		return api.Reloaded{}, fault.Unavailablef("no server runs on the data directory %s", dir).
+			WithHint("`serin serve` starts one; --data-dir names another directory")
+	}
+	conn.Close()
+	return Server(dir).Reload(ctx)
+}
+
 // Control is a way to the control plane of one data directory.
 type Control struct {
 	*api.Client

@@ -8,9 +8,9 @@ import (
 
 	"github.com/serin-ml/serin/internal/config"
 	"github.com/serin-ml/serin/internal/gateway"
+	"github.com/serin-ml/serin/internal/predict"
 	"github.com/serin-ml/serin/internal/registry"
 	"github.com/serin-ml/serin/internal/store"
-	"github.com/serin-ml/serin/internal/traffic"
 )
 
 const (
@@ -29,9 +29,12 @@ type follower struct {
 	now      func() time.Time
 	nudge    chan struct{} // holds one: look now
 	ready    func()        // called once, when every service has been ready for the first time
-	variants []*followed
-	policy   func(service string, spec traffic.Spec, variants []string) (*traffic.Policy, error)
-	auto     bool // serve every model that has a champion, rather than a configured list
+	compile  compilePolicy
+
+	turn     chan struct{}  // holds one, which who reads or changes what follows has taken out
+	config   *config.Config // whose services these are; without any, every model that has a champion is one
+	variants []*followed    // of all services, those of one beside each other
+	unloaded map[string]bool
 }
 
 // followed is a variant of a service and what was last tried for it.
@@ -42,49 +45,40 @@ type followed struct {
 	failed  time.Time // when tried last failed; zero if it did not
 }
 
+func (s *followed) service() *gateway.Service { return s.variant.Service() }
+
 // newFollower takes the services from the configuration, or, where it has none, from the registry.
 func newFollower(c *config.Config, f follower) (*follower, error) {
-	f.nudge = make(chan struct{}, 1)
-	f.auto = len(c.Services) == 0
+	f.nudge, f.turn = make(chan struct{}, 1), make(chan struct{}, 1)
+	f.config, f.unloaded = c, map[string]bool{}
 	for i := range c.Services {
-		s := &c.Services[i]
-		refs := make([]registry.Ref, len(s.Variants))
-		variants := make([]gateway.VariantOptions, len(s.Variants))
-		for i, v := range s.Variants {
-			ref, err := registry.ParseRef(v.Model)
-			if err != nil {
-				return nil, err
-			}
-			refs[i], variants[i] = ref, gateway.VariantOptions{Name: v.Name, Ref: ref.String()}
-		}
-		policy, err := f.policy(s.Name, s.Traffic, s.VariantNames())
+		variants, err := newService(&c.Services[i], f.compile)
 		if err != nil {
 			return nil, err
 		}
-		routes, err := routesOf(s)
-		if err != nil {
-			return nil, err
-		}
-		capture, err := captureOf(s.Capture)
-		if err != nil {
-			return nil, err
-		}
-		service := gateway.NewService(gateway.ServiceOptions{
-			Name: s.Name, Default: s.Default, Variants: variants, Policy: policy, Pinned: s.Pinned, Labels: s.Labels.Classes, Threshold: s.Labels.Threshold,
-			Timeout: s.Timeout, Body: int64(s.Limits.BodyBytes), Rows: s.Limits.Rows, Routes: routes, Capture: capture,
-		})
-		f.add(service, refs...)
+		f.variants = append(f.variants, variants...)
 	}
-	f.publish()
+	f.turn <- struct{}{}
 	return &f, nil
 }
 
-// add follows a service, each of whose variants has a reference.
-func (f *follower) add(s *gateway.Service, refs ...registry.Ref) {
-	for i, v := range s.Variants() {
-		f.variants = append(f.variants, &followed{variant: v, ref: refs[i]})
+// serve hands the services to the gateway that is to answer for them. It is called once, before all else.
+func (f *follower) serve(g *gateway.Gateway) {
+	f.gateway = g
+	f.publish()
+}
+
+// take waits for the follower's turn; give it back. The error is that of ctx.
+func (f *follower) take(ctx context.Context) error {
+	select {
+	case <-f.turn:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
+
+func (f *follower) give() { f.turn <- struct{}{} }
 
 // Nudge makes the follower look at once.
 func (f *follower) Nudge() {
@@ -98,8 +92,8 @@ func (f *follower) Nudge() {
 func (f *follower) Run(ctx context.Context) error {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
-	for {
-		f.look(ctx)
+	for anew := false; ; {
+		f.look(ctx, anew)
 		if f.ready != nil && f.gateway.Ready() {
 			f.ready()
 			f.ready = nil
@@ -108,68 +102,77 @@ func (f *follower) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-f.nudge:
-			for _, s := range f.variants {
-				s.failed = time.Time{} // something changed: what failed may do now
-			}
+			anew = true // something changed: what failed may do now
 		case <-ticker.C:
+			anew = false
 		}
 	}
 }
 
-// look brings every service up to date. One that cannot be does not keep the others from it.
-func (f *follower) look(ctx context.Context) {
-	if f.auto {
-		f.discover(ctx)
+// look brings every service up to date. One that cannot be does not keep the others from it. Anew, what failed is tried again.
+func (f *follower) look(ctx context.Context, anew bool) {
+	if f.take(ctx) != nil {
+		return
 	}
+	defer f.give()
+	f.discover(ctx)
 	for _, s := range f.variants {
-		if ctx.Err() == nil {
-			f.follow(ctx, s)
+		if anew {
+			s.failed = time.Time{}
+		}
+		if ctx.Err() == nil && !f.unloaded[s.service().Name()] {
+			_ = f.follow(ctx, s) // it is in the log, and the variant's
 		}
 	}
 }
 
-// discover makes a service of every model with a champion, and drops those of models that have none any more.
+// discover makes a service of every model with a champion where no service is configured, and drops those of models that have none any
+// more.
 func (f *follower) discover(ctx context.Context) {
-	models, err := f.registry.List(ctx)
+	if len(f.config.Services) > 0 {
+		return
+	}
+	variants, err := f.find(ctx)
 	if err != nil {
 		f.log.Error("the registry cannot be read; services stay as they are", "error", err)
 		return
 	}
-	models = slices.DeleteFunc(models, func(m registry.Summary) bool { return m.Aliases[registry.Champion] == 0 })
-	same := slices.EqualFunc(f.variants, models, func(s *followed, m registry.Summary) bool { return s.ref.Model == m.Name })
-	if same {
-		return
+	if !slices.Equal(variants, f.variants) {
+		f.variants = variants
+		f.publish()
 	}
-	var variants []*followed
+}
+
+// find returns the variants of the services that the models in the registry make: those that there are, and new ones.
+func (f *follower) find(ctx context.Context) (variants []*followed, err error) {
+	models, err := f.registry.List(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, m := range models {
+		if m.Aliases[registry.Champion] == 0 {
+			continue
+		}
 		i := slices.IndexFunc(f.variants, func(s *followed) bool { return s.ref.Model == m.Name })
 		if i >= 0 {
 			variants = append(variants, f.variants[i])
 			continue
 		}
-		ref := registry.Ref{Model: m.Name, Alias: registry.Champion}
-		policy, err := f.policy(m.Name, traffic.Spec{}, []string{onlyVariant})
+		made, err := foundService(m.Name, f.compile)
 		if err != nil {
 			f.log.Error("a service cannot be made", "service", m.Name, "error", err)
 			continue
 		}
-		service := gateway.NewService(gateway.ServiceOptions{
-			Name: m.Name, Variants: []gateway.VariantOptions{{Name: onlyVariant, Ref: ref.String()}}, Policy: policy, Found: true,
-		})
-		variants = append(variants, &followed{variant: service.Variants()[0], ref: ref})
+		variants = append(variants, made)
 	}
-	f.variants = variants
-	f.publish()
+	return variants, nil
 }
-
-// onlyVariant is the name of the variant of a service that nobody configured.
-const onlyVariant = "stable"
 
 // publish hands the list of services to the gateway. A new one is loading until follow has swapped its version in.
 func (f *follower) publish() {
 	var list []*gateway.Service
 	for _, v := range f.variants {
-		if s := v.variant.Service(); len(list) == 0 || list[len(list)-1] != s {
+		if s := v.service(); len(list) == 0 || list[len(list)-1] != s {
 			list = append(list, s)
 		}
 	}
@@ -190,35 +193,46 @@ func (s *followed) isLive(v registry.Version) bool {
 
 // follow loads what a variant's reference names now, if that is not what it has, and swaps it in. What cannot be loaded is logged, told
 // by the variant, and tried again later; the version before goes on answering.
-func (f *follower) follow(ctx context.Context, s *followed) {
+func (f *follower) follow(ctx context.Context, s *followed) error {
 	version, err := f.registry.Resolve(ctx, s.ref)
 	now := f.now()
 	if err == nil && s.isLive(version) {
-		return
+		return nil
 	}
 	if version.Digest == s.tried && now.Sub(s.failed) < retryAfter {
-		return // it has failed a short while ago
+		return s.variant.Err() // it has failed a short while ago
 	}
 	s.tried, s.failed = version.Digest, time.Time{}
-	var live registry.Live
+	var live *gateway.Live
 	if err == nil {
-		live, err = f.registry.LoadVersion(ctx, version)
+		live, err = f.load(ctx, version)
 	}
 	if err == nil {
-		err = s.variant.Service().Fits(live.Model.Signature())
+		err = s.service().Fits(live.Model.Signature())
 	}
 	if err != nil {
 		if ctx.Err() == nil {
 			s.failed = now
 			s.variant.Fail(err)
-			f.log.Error("a model could not be loaded", "service", s.variant.Service().Name(), "variant", s.variant.Name(), "ref", s.ref.String(), "state", s.variant.State(), "error", err)
+			f.log.Error("a model could not be loaded", "service", s.service().Name(), "variant", s.variant.Name(), "ref", s.ref.String(), "state", s.variant.State(), "error", err)
 		}
-		return
+		return err
 	}
-	s.variant.Swap(&gateway.Live{
-		Model: live.Model, Name: version.Model, Number: version.Number, Semver: version.Semver,
-		Digest: version.Digest.String(), Runtime: version.Runtime,
-	})
-	f.log.Info("a model is live", "service", s.variant.Service().Name(), "variant", s.variant.Name(), "model", version.Model, "version", version.Number,
+	s.variant.Swap(live)
+	f.log.Info("a model is live", "service", s.service().Name(), "variant", s.variant.Name(), "model", version.Model, "version", version.Number,
 		"semver", version.Semver, "digest", version.Digest.Short())
+	return nil
+}
+
+// load brings a version to life.
+func (f *follower) load(ctx context.Context, v registry.Version) (*gateway.Live, error) {
+	loaded, err := f.registry.LoadVersion(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	return liveOf(v, loaded.Model), nil
+}
+
+func liveOf(v registry.Version, model predict.Model) *gateway.Live {
+	return &gateway.Live{Model: model, Name: v.Model, Number: v.Number, Semver: v.Semver, Digest: v.Digest.String(), Runtime: v.Runtime}
 }

@@ -10,11 +10,14 @@ import (
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 
+	"github.com/serin-ml/serin/internal/config"
 	"github.com/serin-ml/serin/internal/fault"
 )
 
-// listen listens on a TCP address; what names the flag or key it came from.
+// listen listens on a TCP address; what names the flag or key it came from. The kernel asks after clients that have been silent for long
+// (net's default keep-alive), so that those that are gone do not stay counted.
 func listen(ctx context.Context, what, addr string) (net.Listener, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", addr)
@@ -30,32 +33,75 @@ func listen(ctx context.Context, what, addr string) (net.Listener, error) {
 	return nil, fault.Invalidf("%s %s: %w", what, addr, err).WithHint("an address is HOST:PORT or :PORT")
 }
 
-// httpServer returns a server with limits that a slow or hostile client runs into; h2 without TLS included.
-func httpServer(handler http.Handler, log *slog.Logger) *http.Server {
+const (
+	// streams is how many requests one connection of h2 may have open.
+	streams = 250
+	// longestAnswer is more than any service may take, by the bound of its timeout.
+	longestAnswer = 15 * time.Minute
+	// deadPeer is after how long of silence a connection of h2 is asked whether anybody is there.
+	deadPeer = time.Minute
+)
+
+// dataServer returns a server with limits that a slow or hostile client runs into; h2 without TLS included.
+func dataServer(handler http.Handler, l config.ServerLimits, log *slog.Logger) *http.Server {
+	s := controlServer(handler, l, log)
+	s.ReadTimeout = l.Read
+	// The gateway gives each answer its own deadline (limits.write), which net/http leaves on the connection. This one takes its place
+	// when the next request begins; else "100 Continue" would meet a deadline that has passed.
+	s.WriteTimeout = l.Read + longestAnswer + l.Write
+	return s
+}
+
+// controlServer is dataServer without a bound on how long a body or an answer may take: models are uploaded, and logs are watched.
+func controlServer(handler http.Handler, l config.ServerLimits, log *slog.Logger) *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       time.Minute,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		ReadHeaderTimeout: l.ReadHeader,
+		IdleTimeout:       l.Idle,
+		MaxHeaderBytes:    int(l.HeaderBytes),
 		Protocols:         &protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streams, SendPingTimeout: deadPeer, WriteByteTimeout: l.Write},
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
 
-// serveHTTP serves on l until ctx ends, then waits for requests in flight, at most drain.
-func serveHTTP(ctx context.Context, l net.Listener, s *http.Server, drain time.Duration, log *slog.Logger) error {
+// grpcOptions are the same limits for gRPC, whose messages are at most body bytes long.
+func grpcOptions(l config.ServerLimits, body int64) []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(int(body)),
+		grpc.MaxConcurrentStreams(streams),
+		grpc.MaxHeaderListSize(uint32(l.HeaderBytes)), //nolint:gosec // at most 1 MiB
+		grpc.ConnectionTimeout(l.ReadHeader),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: l.Idle, Time: deadPeer}),
+	}
+}
+
+// largestBody is the largest body that any service takes, which is what gRPC has to take.
+func largestBody(c *config.Config) int64 {
+	var s config.Service
+	s.SetDefaults()
+	largest := s.Limits.BodyBytes // of services that are found in the registry
+	for i := range c.Services {
+		largest = max(largest, c.Services[i].Limits.BodyBytes)
+	}
+	return int64(largest)
+}
+
+// serveHTTP serves on l until ctx ends, then waits for requests in flight, at most for what drain says then.
+func serveHTTP(ctx context.Context, l net.Listener, s *http.Server, drain func() time.Duration, log *slog.Logger) error {
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		// ctx has ended; the requests in flight have their own time.
-		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+		patience := drain()
+		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
 		err := s.Shutdown(bound)
 		if errors.Is(err, context.DeadlineExceeded) {
-			log.Warn("connections were cut off after draining", "address", l.Addr().String(), "drain", drain)
+			log.Warn("connections were cut off after draining", "address", l.Addr().String(), "drain", patience)
 			err = s.Close()
 		}
 		stopped <- err
@@ -67,12 +113,12 @@ func serveHTTP(ctx context.Context, l net.Listener, s *http.Server, drain time.D
 	return err
 }
 
-// serveGRPC serves on l until ctx ends, then waits for calls in flight, at most drain.
-func serveGRPC(ctx context.Context, l net.Listener, s *grpc.Server, drain time.Duration) error {
+// serveGRPC serves on l until ctx ends, then waits for calls in flight, at most for what drain says then.
+func serveGRPC(ctx context.Context, l net.Listener, s *grpc.Server, drain func() time.Duration) error {
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		cut := time.AfterFunc(drain, s.Stop)
+		cut := time.AfterFunc(drain(), s.Stop)
 		defer cut.Stop()
 		s.GracefulStop()
 	})

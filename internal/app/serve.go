@@ -3,10 +3,11 @@ package app
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -26,6 +27,7 @@ type Listening struct {
 	HTTP    string `json:"http"`
 	GRPC    string `json:"grpc"`
 	Control string `json:"control"`
+	Metrics string `json:"metrics,omitempty"` // "" if there is no such address
 	Socket  string `json:"socket"`
 }
 
@@ -35,7 +37,8 @@ type Watch struct {
 	Ready     func([]api.Service)
 }
 
-// Serve runs a server on the data directory until ctx ends, then drains and stops it. The error is nil after a clean stop.
+// Serve runs a server on the data directory until ctx ends, then drains and stops it; where the cause is ErrTerminated, after a while. The
+// error is nil after a clean stop.
 func Serve(ctx context.Context, o Options, c *config.Config, watch Watch) (err error) {
 	o.Create = true
 	d, _, err := hold(ctx, o)
@@ -43,7 +46,8 @@ func Serve(ctx context.Context, o Options, c *config.Config, watch Watch) (err e
 		return err
 	}
 	defer d.Close()
-	s := &server{options: o, config: c, watch: watch, dir: d}
+	s := &server{options: o, watch: watch, dir: d, reloading: make(chan struct{}, 1)}
+	s.settings.Store(c)
 	if err := s.build(ctx); err != nil {
 		return err
 	}
@@ -61,7 +65,7 @@ func Serve(ctx context.Context, o Options, c *config.Config, watch Watch) (err e
 // server is the parts of a running server.
 type server struct {
 	options   Options
-	config    *config.Config
+	settings  atomic.Pointer[config.Config] // a reload changes them
 	watch     Watch
 	dir       *dataDir
 	gateway   *gateway.Gateway
@@ -70,20 +74,29 @@ type server struct {
 	traffic   *trafficState
 	control   http.Handler // behind nothing: for the socket
 	guard     api.Guard    // before control on TCP
+	metrics   http.Handler // shows what is counted
+	names     *versions
+	parting   *parting
+	grpcBody  int64         // bytes of a gRPC message at most
+	reloading chan struct{} // holds one while a reload runs
 
-	http, grpc, tcp, socket net.Listener
+	connections                      connections
+	http, grpc, tcp, scraped, socket net.Listener // scraped may be nil
 }
 
 // build makes the parts and connects them.
 func (s *server) build(ctx context.Context) (err error) {
+	c := s.settings.Load()
 	metrics := prometheus.NewRegistry()
+	s.metrics, s.connections = promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), newConnections(metrics)
+	s.grpcBody = largestBody(c)
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	keys, cookies, err := loadKeys(s.options.DataDir)
 	if err != nil {
 		return err
 	}
-	names := newVersions(s.dir.registry, s.options.Log, s.config)
-	if s.telemetry, err = openTelemetry(ctx, s.options, metrics, names, s.served); err != nil {
+	s.names = newVersions(s.dir.registry, s.options.Log, c)
+	if s.telemetry, err = openTelemetry(ctx, s.options, metrics, s.names, s.served); err != nil {
 		return err
 	}
 	defer func() {
@@ -91,30 +104,35 @@ func (s *server) build(ctx context.Context) (err error) {
 			err = errors.Join(err, s.telemetry.Close())
 		}
 	}()
-	s.gateway = gateway.New(gateway.Options{
-		Version: s.options.Version, Log: s.options.Log, Metrics: metrics,
-		Now: s.options.Now, Keys: keys, Recorder: s.telemetry.recorder, Ingest: s.telemetry.ingest,
-	})
-	s.follower, err = newFollower(s.config, follower{
-		registry: s.dir.registry, gateway: s.gateway, log: s.options.Log, now: s.options.Now, ready: s.ready,
-		policy: func(service string, spec traffic.Spec, variants []string) (*traffic.Policy, error) {
+	s.follower, err = newFollower(c, follower{
+		registry: s.dir.registry, log: s.options.Log, now: s.options.Now, ready: s.ready,
+		compile: func(service string, spec traffic.Spec, variants []string) (*traffic.Policy, error) {
 			return traffic.Compile(spec, traffic.Options{Service: service, Variants: variants, Epoch: 1, Version: 1, Keys: cookies})
 		},
 	})
 	if err != nil {
 		return err
 	}
+	s.gateway = gateway.New(gateway.Options{
+		Version: s.options.Version, Log: s.options.Log, Metrics: metrics,
+		Now: s.options.Now, Keys: keys, Recorder: s.telemetry.recorder, Ingest: s.telemetry.ingest,
+		WriteTimeout: c.Server.Limits.Write, MetricAliases: c.Server.MetricAliases, AccessLog: c.Server.AccessLog,
+		RepositoryControl: c.Server.RepositoryControl, Repository: s.follower,
+	})
+	s.parting = &parting{Handler: s.gateway}
+	s.follower.serve(s.gateway)
 	s.traffic = newTrafficState(s.dir.state, s.options.Now, s.applyTraffic)
-	if err := s.traffic.Declare(ctx, declaredBy(s.config)); err != nil {
+	if err := s.traffic.Declare(ctx, declaredBy(c)); err != nil {
 		return err
 	}
 	control := api.Options{
 		Version: s.options.Version, Registry: s.dir.registry, Log: s.options.Log, Now: s.options.Now, Traffic: s.traffic,
-		Services: s.services, Changed: s.follower.Nudge, Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+		Services: s.services, Changed: s.follower.Nudge, Metrics: s.metrics,
+		Reload: func(ctx context.Context) (api.Reloaded, error) { return s.reload(ctx, "the API") },
 	}
 	askTelemetry(&control, s.options.DataDir)
 	s.control = api.New(control)
-	if !api.Loopback(s.config.Server.Control) {
+	if !api.Loopback(c.Server.Control) {
 		if s.guard.Token, err = controlToken(s.options.DataDir); err != nil {
 			return err
 		}
@@ -129,21 +147,27 @@ func (s *server) listen(ctx context.Context) (err error) {
 			s.closeListeners()
 		}
 	}()
+	c := s.settings.Load().Server
 	for _, l := range []struct {
 		at   *net.Listener
 		what string
 		addr string
-	}{{&s.http, "http", s.config.Server.HTTP}, {&s.grpc, "grpc", s.config.Server.GRPC}, {&s.tcp, "control", s.config.Server.Control}} {
-		if *l.at, err = listen(ctx, l.what, l.addr); err != nil {
+	}{{&s.http, "http", c.HTTP}, {&s.grpc, "grpc", c.GRPC}, {&s.tcp, "control", c.Control}, {&s.scraped, "metrics", c.Metrics}} {
+		if l.addr == "" {
+			continue
+		}
+		taken, err := listen(ctx, l.what, l.addr)
+		if err != nil {
 			return err
 		}
+		*l.at = s.connections.bound(taken, l.what, c.Limits)
 	}
 	s.socket, err = listenSocket(s.options.DataDir)
 	return err
 }
 
 func (s *server) closeListeners() {
-	for _, l := range []net.Listener{s.http, s.grpc, s.tcp, s.socket} {
+	for _, l := range []net.Listener{s.http, s.grpc, s.tcp, s.scraped, s.socket} {
 		if l != nil {
 			l.Close()
 		}
@@ -152,33 +176,56 @@ func (s *server) closeListeners() {
 
 // run runs every part until ctx ends or one of them fails, and waits for all.
 func (s *server) run(ctx context.Context) (err error) {
-	at := Listening{s.http.Addr().String(), s.grpc.Addr().String(), s.tcp.Addr().String(), s.socket.Addr().String()}
-	s.options.Log.Info("listening", "http", at.HTTP, "grpc", at.GRPC, "control", at.Control, "pid", os.Getpid())
+	at := Listening{HTTP: s.http.Addr().String(), GRPC: s.grpc.Addr().String(), Control: s.tcp.Addr().String(), Socket: s.socket.Addr().String()}
+	told := []any{"http", at.HTTP, "grpc", at.GRPC, "control", at.Control, "pid", os.Getpid()}
+	if s.scraped != nil {
+		at.Metrics = s.scraped.Addr().String()
+		told = append(told, "metrics", at.Metrics)
+	}
+	s.options.Log.Info("listening", told...)
 	if s.watch.Listening != nil {
 		s.watch.Listening(at)
 	}
-	drain, log := s.config.Server.Drain, s.options.Log
-	rpc := s.gateway.NewGRPC()
-	health.RegisterHealthServer(rpc, grpcHealth{gateway: s.gateway})
 
 	// What is written down is written to the end: the recorder stops when the last answer has been given, the telemetry behind it.
 	stopRecorder := s.begin(ctx, s.telemetry.recorder.Run)
 	stopTelemetry := s.begin(ctx, s.telemetry.Run)
 	defer func() { err = errors.Join(err, stopRecorder(), stopTelemetry()) }()
 
-	g, ctx := errgroup.WithContext(ctx)
-	defer context.AfterFunc(ctx, func() {
-		s.gateway.Drain()
-		s.options.Log.Info("stopping; requests in flight are answered", "drain", drain)
-	})()
-	g.Go(func() error { return serveHTTP(ctx, s.http, httpServer(s.gateway, log), drain, log) })
-	g.Go(func() error { return serveGRPC(ctx, s.grpc, rpc, drain) })
-	g.Go(func() error { return serveHTTP(ctx, s.tcp, controlServer(s.guard.Wrap(s.control), log), drain, log) })
-	g.Go(func() error { return serveHTTP(ctx, s.socket, controlServer(s.control, log), drain, log) })
-	g.Go(func() error { return s.follower.Run(ctx) })
-	g.Go(func() error { return s.traffic.Run(ctx, log) })
-	g.Go(func() error { s.sweep(ctx); return nil })
+	serving, end := context.WithCancel(context.WithoutCancel(ctx)) // which is longer than ctx, by a while
+	defer end()
+	g, parts := errgroup.WithContext(serving)
+	g.Go(func() error {
+		defer end()
+		s.stopping(ctx, parts)
+		return nil
+	})
+	s.serve(parts, g)
+	g.Go(func() error { return s.follower.Run(parts) })
+	g.Go(func() error { return s.traffic.Run(parts, s.options.Log) })
+	g.Go(func() error { s.reloadOnHangup(parts); return nil })
+	g.Go(func() error { s.sweep(parts); return nil })
 	return g.Wait()
+}
+
+// serve answers on every listener until ctx ends.
+func (s *server) serve(ctx context.Context, g *errgroup.Group) {
+	limits, log := s.settings.Load().Server.Limits, s.options.Log
+	drain := func() time.Duration { return s.settings.Load().Server.Drain }
+	serve := func(l net.Listener, server *http.Server) {
+		g.Go(func() error { return serveHTTP(ctx, l, server, drain, log) })
+	}
+	serve(s.http, dataServer(s.parting, limits, log))
+	serve(s.tcp, controlServer(s.guard.Wrap(s.control), limits, log))
+	serve(s.socket, controlServer(s.control, limits, log))
+	if s.scraped != nil {
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", s.metrics)
+		serve(s.scraped, dataServer(mux, limits, log))
+	}
+	rpc := s.gateway.NewGRPC(grpcOptions(limits, s.grpcBody)...)
+	health.RegisterHealthServer(rpc, grpcHealth{gateway: s.gateway})
+	g.Go(func() error { return serveGRPC(ctx, s.grpc, rpc, drain) })
 }
 
 // begin runs a part until the function that it returns is called, which waits for it. The end of ctx does not end it.
@@ -230,11 +277,4 @@ func (s *server) services() []api.Service {
 		}
 	}
 	return list
-}
-
-// controlServer is httpServer without a bound on how long a body may take: a model is uploaded through it.
-func controlServer(handler http.Handler, log *slog.Logger) *http.Server {
-	s := httpServer(handler, log)
-	s.ReadTimeout = 0
-	return s
 }

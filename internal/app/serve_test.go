@@ -37,8 +37,10 @@ type running struct {
 	dir    string
 	client *api.Client
 	stop   func() error
-	logged *text // what the server logs
-	fails  bool  // its end is to be an error
+	// terminate asks it to stop as a process manager does; stop waits for that.
+	terminate func()
+	logged    *text // what the server logs
+	fails     bool  // its end is to be an error
 }
 
 // text is a log that is read while it is written.
@@ -63,25 +65,34 @@ func (w *text) String() string {
 func start(t *testing.T, dir string, change func(*config.Config)) *running {
 	t.Helper()
 	c := config.Default()
-	c.Server.HTTP, c.Server.GRPC, c.Server.Control = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	onAnyPort(c)
 	if change != nil {
 		change(c)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	return startWith(t, options(dir), c)
+}
+
+func onAnyPort(c *config.Config) {
+	c.Server.HTTP, c.Server.GRPC, c.Server.Control = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+}
+
+// startWith is start with options, whose log is kept, and a configuration.
+func startWith(t *testing.T, o Options, c *config.Config) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(t.Context())
 	listening, ended := make(chan Listening, 1), make(chan error, 1)
-	logged := &text{}
-	o := options(dir)
+	logged, dir := &text{}, o.DataDir
 	o.Log = slog.New(slog.NewTextHandler(logged, nil))
 	go func() {
 		ended <- Serve(ctx, o, c, Watch{Listening: func(l Listening) { listening <- l }})
 	}()
 	stop := sync.OnceValue(func() error {
-		cancel()
+		cancel(nil)
 		return <-ended
 	})
 	select {
 	case l := <-listening:
-		r := &running{Listening: l, dir: dir, client: Server(dir), stop: stop, logged: logged}
+		r := &running{Listening: l, dir: dir, client: Server(dir), stop: stop, terminate: func() { cancel(ErrTerminated) }, logged: logged}
 		t.Cleanup(func() {
 			if err := stop(); (err != nil) != r.fails {
 				t.Errorf("the server ends with %v", err)

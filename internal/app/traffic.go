@@ -48,6 +48,12 @@ func newTrafficState(state store.State, now func() time.Time, apply applyTraffic
 // Declare tells what services there are by the file that a server starts with or reads anew, writes down what is new, and applies the
 // weights of each. Overrides stay, but for those that have ended meanwhile.
 func (t *trafficState) Declare(ctx context.Context, services []declared) error {
+	return t.Redeclare(ctx, services, func(string, traffic.Weights, uint32, uint64) error { return nil }, func() {})
+}
+
+// Redeclare is Declare where services are about to take the place of others: weigh is told the weights of each, and may refuse, which
+// changes nothing; then swap puts them in their place.
+func (t *trafficState) Redeclare(ctx context.Context, services []declared, weigh func(service string, w traffic.Weights, epoch uint32, policyVersion uint64) error, swap func()) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
@@ -73,6 +79,10 @@ func (t *trafficState) Declare(ctx context.Context, services []declared) error {
 			if err != nil {
 				return err
 			}
+			weights, _ := doc.layers().Effective(now)
+			if err := weigh(d.service, weights, doc.Epoch, doc.PolicyVersion); err != nil {
+				return err
+			}
 			docs = append(docs, doc)
 		}
 		return nil
@@ -80,6 +90,7 @@ func (t *trafficState) Declare(ctx context.Context, services []declared) error {
 	if err != nil {
 		return err
 	}
+	swap()
 	clear(t.deadlines)
 	for _, doc := range docs {
 		t.hold(doc, now)
@@ -193,7 +204,7 @@ func (t *trafficState) Set(ctx context.Context, service string, o api.TrafficOve
 		}
 		if doc.File == nil {
 			return fault.Conflictf("the service %s is not in the file that the server last ran with", service).
-				WithHint("put it back into serin.yaml, and start the server with it")
+				WithHint("put it back into serin.yaml, and let the server reload it (`serin reload`)")
 		}
 		if err := wish.Check(doc.File.Variants); err != nil {
 			return err

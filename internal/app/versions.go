@@ -14,21 +14,30 @@ import (
 
 // versions tells what the digests stand for by which the log names versions. It asks the registry once for each.
 type versions struct {
-	registry   *registry.Registry
-	log        *slog.Logger
-	configured map[string][]string // names of classes, by service
+	registry *registry.Registry
+	log      *slog.Logger
 
-	mu    sync.Mutex
-	known map[string]*registry.Version // by digest; nil: the registry does not have it
-	own   map[string][]string          // names of classes, by digest
+	mu         sync.Mutex
+	configured map[string][]string          // names of classes, by service
+	known      map[string]*registry.Version // by digest; nil: the registry does not have it
+	own        map[string][]string          // names of classes, by digest
 }
 
 func newVersions(r *registry.Registry, log *slog.Logger, c *config.Config) *versions {
-	v := &versions{registry: r, log: log, configured: map[string][]string{}, known: map[string]*registry.Version{}, own: map[string][]string{}}
-	for i := range c.Services {
-		v.configured[c.Services[i].Name] = c.Services[i].Labels.Classes
-	}
+	v := &versions{registry: r, log: log, known: map[string]*registry.Version{}, own: map[string][]string{}}
+	v.Configure(c)
 	return v
+}
+
+// Configure makes the names of classes in c hold from now on.
+func (v *versions) Configure(c *config.Config) {
+	configured := make(map[string][]string, len(c.Services))
+	for i := range c.Services {
+		configured[c.Services[i].Name] = c.Services[i].Labels.Classes
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.configured = configured
 }
 
 // Label names a version for people: its number and semantic version, as lists of versions show them, such as "2 (1.1.0)". Of one that
@@ -53,11 +62,11 @@ func (v *versions) Short(digest string) string {
 // Classes returns the names of the classes that a version of a service predicts: the configured ones, else the model's own, else the
 // numbers that the gateway gives them; nil where none of them says how many there are.
 func (v *versions) Classes(service, digest string) []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if c := v.configured[service]; len(c) > 0 {
 		return c
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	if c, asked := v.own[digest]; asked {
 		return c
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 
 	"github.com/serin-ml/serin/internal/fault"
 )
@@ -35,6 +36,8 @@ func readBody(b *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int
 		return fault.Invalidf("the body ends before its end")
 	}
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &statusError{http.StatusRequestTimeout, fault.Invalidf("the body did not come in time")}
 	case err != nil && r.Context().Err() != nil:
 		return errGone
 	case err != nil:

@@ -15,6 +15,7 @@ const (
 	Ready    = "ready"    // a version is live
 	Failed   = "failed"   // nothing is live: what the reference names does not exist or could not be loaded
 	Degraded = "degraded" // a version is live, but what the reference names now does not exist or could not be loaded
+	Unloaded = "unloaded" // nothing is live, because somebody wants it so
 )
 
 // State returns what the service can say of itself: that of the variant that is worst off.
@@ -28,7 +29,7 @@ func (s *Service) State() string {
 	return worst
 }
 
-var badness = map[string]int{Ready: 0, Degraded: 1, Loading: 2, Failed: 3}
+var badness = map[string]int{Ready: 0, Degraded: 1, Loading: 2, Unloaded: 3, Failed: 4}
 
 // isLive tells whether every variant has a version that answers.
 func (s *Service) isLive() bool {
@@ -43,6 +44,8 @@ func (s *Service) isLive() bool {
 // State returns what the variant can say of itself.
 func (v *Variant) State() string {
 	switch st := v.state.Load(); {
+	case st.unloaded:
+		return Unloaded
 	case st.live != nil && st.err != nil:
 		return Degraded
 	case st.live != nil:
@@ -67,8 +70,8 @@ type health struct {
 }
 
 // report tells the state of every service. The server is ready when a version of each configured service is live, and of one at least:
-// an empty server gets no traffic. Services found in the registry are waited for at the start, until each is live or has failed; later
-// a new one, or a bad one, does not turn traffic away from the others.
+// an empty server gets no traffic. A service that was unloaded does not count. Services found in the registry are waited for at the
+// start, until each is live or has failed; later a new one, or a bad one, does not turn traffic away from the others.
 func (g *Gateway) report() (health, bool) {
 	h := health{Draining: g.draining.Load(), Services: []serviceHealth{}}
 	live, missing := 0, false
@@ -77,9 +80,11 @@ func (g *Gateway) report() (health, bool) {
 		if l := s.Live(); l != nil {
 			line.Version = l.Number
 		}
-		if s.isLive() {
+		switch {
+		case s.isLive():
 			live++
-		} else {
+		case line.State == Unloaded: // it is missed by nobody
+		default:
 			missing = missing || !s.options.Found || line.State == Loading && !g.wasReady.Load()
 		}
 		h.Services = append(h.Services, line)
@@ -91,6 +96,9 @@ func (g *Gateway) report() (health, bool) {
 	h.Ready = complete && !h.Draining
 	return h, h.Ready
 }
+
+// Draining tells whether Drain was called.
+func (g *Gateway) Draining() bool { return g.draining.Load() }
 
 // Ready tells whether traffic may be sent: there are services, a version of each is live, and the server is not draining.
 func (g *Gateway) Ready() bool {

@@ -79,8 +79,9 @@ type Live struct {
 // state is what a variant can say of itself: live with a version, or failed, or (both nil) still loading. A failure to load a newer
 // version leaves the old one live, so both can be set.
 type state struct {
-	live *Live
-	err  error
+	live     *Live
+	err      error
+	unloaded bool // it is to answer nothing
 }
 
 // NewService makes a service whose variants are loading. One without variants gets one named stable.
@@ -149,6 +150,9 @@ func (v *Variant) Swap(l *Live) { v.state.Store(&state{live: l}) }
 
 // Fail records why the newest version could not be loaded. The version that was live before, if any, goes on answering.
 func (v *Variant) Fail(err error) { v.state.Store(&state{live: v.state.Load().live, err: err}) }
+
+// Unload lets the variant answer nothing until a version is swapped in. Requests already being answered finish.
+func (v *Variant) Unload() { v.state.Store(&state{unloaded: true}) }
 
 // Live returns the version that answers now, nil if there is none yet.
 func (v *Variant) Live() *Live { return v.state.Load().live }

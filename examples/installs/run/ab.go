@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 )
 
 const public = "bin/installs-public"
@@ -45,7 +44,7 @@ func ab(ctx context.Context) (err error) {
 	if ctx.Err() != nil {
 		return errors.Join(errors.New("interrupted"), server.Wait())
 	}
-	return errors.Join(err, server.Process.Signal(syscall.SIGTERM), server.Wait())
+	return errors.Join(err, server.Process.Signal(os.Interrupt), server.Wait())
 }
 
 // compare lets the public visit before and after the canary gets more.

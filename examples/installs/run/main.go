@@ -56,7 +56,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	if err := ask(ctx, says); err != nil && ctx.Err() == nil {
-		return errors.Join(err, server.Process.Signal(syscall.SIGTERM), server.Wait())
+		return errors.Join(err, server.Process.Signal(os.Interrupt), server.Wait())
 	}
 	return server.Wait()
 }
@@ -75,7 +75,7 @@ func serve(ctx context.Context, env []string, args ...string) (*exec.Cmd, *bufio
 	if err := server.Start(); err != nil {
 		return nil, nil, err
 	}
-	context.AfterFunc(ctx, func() { _ = server.Process.Signal(syscall.SIGTERM) })
+	context.AfterFunc(ctx, func() { _ = server.Process.Signal(os.Interrupt) })
 	return server, bufio.NewReader(out), nil
 }
 
