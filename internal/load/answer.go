@@ -117,9 +117,6 @@ func (a *answer) end() error {
 	return errShort
 }
 
-// begun tells whether anything of the answer has come.
-func (a *answer) begun() bool { return a.state != readsStatus || len(a.line) > 0 }
-
 func (a *answer) take(b []byte) {
 	if room := a.keep - len(a.body); room > 0 {
 		a.body = append(a.body, b[:min(len(b), room)]...)

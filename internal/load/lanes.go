@@ -1,7 +1,6 @@
 package load
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -33,7 +32,7 @@ func newLanes(ctx context.Context, r *run, to *target) ([]lane, error) {
 	group.SetLimit(atOnce)
 	for i := range lanes {
 		l := &connLane{texts: texts, to: to, timeout: r.o.Timeout, config: to.config(r.o, "http/1.1"), buffer: make([]byte, 16<<10)}
-		l.answer = answer{keep: r.o.keep(), head: r.o.Method == "HEAD"}
+		l.answer = answer{keep: r.o.keep(), head: r.o.Method == http.MethodHead}
 		lanes[i] = l
 		group.Go(func() error {
 			within, cancel := context.WithTimeout(ctx, r.o.Timeout)
@@ -148,82 +147,4 @@ func (l *connLane) ask(ctx context.Context, n int) (r result, body []byte) {
 		l.close()
 	}
 	return r, l.answer.body
-}
-
-// http2Lane is one request at a time over a connection that several share.
-type http2Lane struct {
-	client *http.Client
-	o      *Options
-	to     *target
-	texts  *texts
-	body   bytes.Buffer
-}
-
-// newHTTP2Lanes spreads the lanes over transports of one connection each.
-func newHTTP2Lanes(ctx context.Context, r *run, to *target) ([]lane, error) {
-	clients := make([]*http.Client, r.o.Connections)
-	for i := range clients {
-		protocols := new(http.Protocols)
-		protocols.SetHTTP2(to.tls)
-		protocols.SetUnencryptedHTTP2(!to.tls)
-		transport := &http.Transport{
-			Protocols: protocols, TLSClientConfig: to.config(r.o), DisableCompression: true,
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				var dialer net.Dialer
-				return dialer.DialContext(ctx, "tcp", to.address)
-			},
-		}
-		clients[i] = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	}
-	lanes := make([]lane, r.o.InFlight)
-	for i := range lanes {
-		lanes[i] = &http2Lane{client: clients[i%len(clients)], o: r.o, to: to, texts: r.texts}
-	}
-	// One request on each connection, not counted, makes it: Go has no other way.
-	return lanes, nil
-}
-
-func (l *http2Lane) close() { l.client.CloseIdleConnections() }
-
-func (l *http2Lane) ask(ctx context.Context, n int) (r result, body []byte) {
-	at := l.texts.payload(n)
-	p := &l.o.Payloads[at]
-	request, err := http.NewRequestWithContext(ctx, l.o.Method, l.to.url.String(), bytes.NewReader(p.Body))
-	if err != nil {
-		return result{problem: notUnderstood, example: err.Error()}, nil
-	}
-	for _, f := range l.o.fields(p) {
-		if http.CanonicalHeaderKey(f.Name) == "Host" {
-			request.Host = f.Value
-			continue
-		}
-		request.Header.Add(f.Name, f.Value)
-	}
-	if l.texts.unit.Header != "" {
-		request.Header.Set(l.texts.unit.Header, string(l.texts.appendUser(nil, n)))
-	}
-	r.out = len(p.Body)
-	response, err := l.client.Do(request)
-	if err != nil {
-		r.problem, r.example = brokenOff, err.Error()
-		if opening, ok := errors.AsType[*net.OpError](err); ok && opening.Op == "dial" {
-			r.problem = noConnection
-		}
-		return r, nil
-	}
-	defer response.Body.Close()
-	l.body.Reset()
-	kept, err := io.CopyN(&l.body, response.Body, int64(l.o.keep()))
-	r.in = int(kept)
-	if err == nil {
-		var more int64
-		more, err = io.Copy(io.Discard, response.Body)
-		r.in += int(more)
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.problem, r.example = brokenOff, err.Error()
-		return r, nil
-	}
-	r.status = response.StatusCode
-	return r, l.body.Bytes()
 }

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"net/http"
 	"net/netip"
 	"runtime"
 	"time"
@@ -74,7 +75,7 @@ func (l *loop) connectAll() (err error) {
 	}
 	for i := range l.slots {
 		l.slots[i] = slot{fd: -1}
-		l.slots[i].answer = answer{keep: l.run.o.keep(), head: l.run.o.Method == "HEAD"}
+		l.slots[i].answer = answer{keep: l.run.o.keep(), head: l.run.o.Method == http.MethodHead}
 	}
 	deadline := time.Now().Add(l.run.o.Timeout)
 	for i := range l.slots {
@@ -95,7 +96,7 @@ func (l *loop) connectOne(i int32, deadline time.Time) error {
 	}
 	for s.state == slotConnects {
 		n, err := unix.EpollWait(l.poll, l.events[:], int(sweep/time.Millisecond))
-		if err != nil && err != unix.EINTR { //nolint:errorlint // the system's own numbers
+		if err != nil && err != unix.EINTR {
 			return err
 		}
 		for _, e := range l.events[:max(n, 0)] {

@@ -39,9 +39,9 @@ type Report struct {
 
 // Problem is one way in which requests failed.
 type Problem struct {
-	Kind    string // connect, unsent, timeout, closed, protocol, verify, or status and which
-	Count   int
-	Example string // what was said of the first
+	Kind    string `json:"kind"` // connect, unsent, timeout, closed, protocol, verify, or status and which
+	Count   int    `json:"count"`
+	Example string `json:"example"` // what was said of the first
 }
 
 const (
@@ -72,11 +72,14 @@ func (r *Report) judge(o *Options) {
 		invalid("the generator was late: the 99th percentile of its lag is %v, and %v is allowed; it needs more CPU than it got", r.Lag.P99, o.MaxLag)
 	}
 	if missed := 1 - r.SentRate/r.AskedRate; r.AskedRate > 0 && math.Abs(missed) > rateTolerance {
-		why := "the server does not keep up"
-		if r.Machine.Busiest > busyThread {
+		why := fmt.Sprintf("the server does not keep up with %d in flight", r.InFlight)
+		switch {
+		case missed < 0:
+			why = "what was late at first was made up for"
+		case r.Machine.Busiest > busyThread:
 			why = "the generator's own thread had no time left"
 		}
-		invalid("%.1f requests/s were sent where %.1f were asked for: %s with %d in flight", r.SentRate, r.AskedRate, why, r.InFlight)
+		invalid("%.1f requests/s were sent where %.1f were asked for: %s", r.SentRate, r.AskedRate, why)
 	}
 	if share := float64(r.Late) / float64(r.Requests); share > lateTolerance {
 		warn("%.1f %% of the requests waited for one of %d connections to be free; their latency counts from when they were due", 100*share, r.InFlight)

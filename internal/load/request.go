@@ -1,6 +1,7 @@
 package load
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 )
@@ -26,7 +27,7 @@ func newPlain(o *Options, t *texts, to *target) *plain {
 		for _, f := range fields {
 			head.WriteString(f.Name + ": " + f.Value + "\r\n")
 		}
-		if len(body) > 0 || o.Method == "POST" || o.Method == "PUT" || o.Method == "PATCH" {
+		if len(body) > 0 || o.Method != http.MethodGet && o.Method != http.MethodHead {
 			head.WriteString("Content-Length: " + strconv.Itoa(len(body)) + "\r\n")
 		}
 		tail := append([]byte("\r\n"), body...)

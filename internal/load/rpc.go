@@ -38,7 +38,11 @@ func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return fmt.Errorf("%T is no place for bytes", v)
 	}
-	*b = append((*b)[:0], make([]byte, data.Len())...)
+	if n := data.Len(); cap(*b) < n {
+		*b = make([]byte, n)
+	} else {
+		*b = (*b)[:n]
+	}
 	data.CopyTo(*b)
 	return nil
 }
@@ -119,16 +123,24 @@ func waitReady(ctx context.Context, conn *grpc.ClientConn) error {
 	}
 }
 
+// withMetadata gives a call its header.
+func withMetadata(ctx context.Context, fields []Field) context.Context {
+	md := make(metadata.MD, len(fields))
+	for _, f := range fields {
+		md.Append(f.Name, f.Value)
+	}
+	return metadata.NewOutgoingContext(ctx, md)
+}
+
 func (l *rpcLane) close() { l.conn.Close() }
 
 func (l *rpcLane) ask(ctx context.Context, n int) (r result, body []byte) {
 	p := &l.o.Payloads[l.texts.payload(n)]
-	for _, f := range l.o.fields(p) {
-		ctx = metadata.AppendToOutgoingContext(ctx, f.Name, f.Value)
-	}
+	fields := l.o.fields(p)
 	if l.texts.unit.Header != "" {
-		ctx = metadata.AppendToOutgoingContext(ctx, l.texts.unit.Header, string(l.texts.appendUser(nil, n)))
+		fields = append(fields, Field{l.texts.unit.Header, string(l.texts.appendUser(nil, n))})
 	}
+	ctx = withMetadata(ctx, fields)
 	r.out = len(p.Body)
 	err := l.conn.Invoke(ctx, l.to.url.Path, p.Body, &l.body)
 	if err == nil {

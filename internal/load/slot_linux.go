@@ -58,7 +58,7 @@ func (l *loop) connect(i int32) error {
 		s.disconnect()
 		return err
 	}
-	switch err := unix.Connect(fd, l.to); err { //nolint:errorlint // the system's own numbers
+	switch err := unix.Connect(fd, l.to); err {
 	case nil:
 	case unix.EINPROGRESS, unix.EINTR:
 		s.state = slotConnects

@@ -34,12 +34,6 @@ func (s *spread) reset() {
 	s.sum, s.max = 0, 0
 }
 
-func (s *spread) merge(o *spread) {
-	s.histogram.Merge(o.histogram) // of the same range: nothing is dropped
-	s.sum += o.sum
-	s.max = max(s.max, o.max)
-}
-
 func (s *spread) count() int { return int(s.histogram.TotalCount()) }
 
 // spread returns what was added so far. It goes on sharing the histogram.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -158,7 +159,7 @@ func (o *Options) checkFields() error {
 		fields = fields[1:]
 	}
 	for _, f := range fields {
-		if f.Name == "" || strings.Trim(f.Name, token) != "" {
+		if f.Name == "" || strings.Trim(f.Name, nameCharacters) != "" {
 			return fault.Invalidf("%q is no name of a header", f.Name)
 		}
 		if strings.ContainsFunc(f.Value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
@@ -169,17 +170,17 @@ func (o *Options) checkFields() error {
 			return fault.Invalidf("the header %s is not for requests to set: it is about the connection", f.Name)
 		}
 	}
-	if strings.Trim(o.Method, token) != "" {
+	if strings.Trim(o.Method, nameCharacters) != "" {
 		return fault.Invalidf("%q is no method of HTTP", o.Method)
 	}
-	if o.Method == "CONNECT" {
+	if o.Method == http.MethodConnect {
 		return fault.Invalidf("the method CONNECT makes tunnels, which have no answers")
 	}
 	return nil
 }
 
-// token are the characters of names and methods of HTTP.
-const token = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+// nameCharacters are the characters of names and methods of HTTP.
+const nameCharacters = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 // texts are the requests as they are sent.
 type texts struct {
