@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/signal"
@@ -53,6 +54,7 @@ type cli struct {
 	Predict predictCmd `cmd:"" help:"Answer the rows of a file with a model, without a server."`
 	Explain explainCmd `cmd:"" help:"Explain the answers to the rows of a file: what each feature contributes."`
 	Model   modelCmd   `cmd:"" help:"Keep models, their versions and aliases."`
+	Load    loadCmd    `cmd:"" help:"Send requests at a rate, and tell how long the answers took."`
 	Traffic trafficCmd `cmd:"" help:"Show and change which variant gets how much of a service's traffic, and compare variants."`
 	SQL     sqlCmd     `cmd:"" name:"sql" help:"Ask what was measured, in SQL."`
 
@@ -64,8 +66,14 @@ type cli struct {
 // exited carries the exit code of a command that ends the parser, such as --help.
 type exited int
 
+// coded is an error with an exit code of its own.
+type coded interface {
+	error
+	ExitCode() int
+}
+
 // run runs one command line and returns its exit code: 0, 1 when the command failed, 2 when it was not understood, 130 when it was
-// interrupted.
+// interrupted; or that of a coded error.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) (code int) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -98,7 +106,11 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	say.json = c.JSON
 	chosen.BindTo(ctx, (*context.Context)(nil))
 	err = chosen.Run(&c, say)
+	own, isCoded := errors.AsType[coded](err)
 	switch {
+	case isCoded:
+		say.failure(err)
+		return own.ExitCode()
 	case err != nil && ctx.Err() != nil:
 		say.failure(fault.Unavailablef("interrupted").WithHint("what was not acknowledged did not happen; run the command again"))
 		return 130 // as a shell says it of a command that Ctrl-C ended

@@ -17,6 +17,7 @@ type delimited struct {
 	target  []int // for each column of the file, its place in the row, or labelColumn
 	label   bool
 	header  []string // nil: the file has none
+	columns []string // the names of a row's values; nil without a header
 	pending bool     // the record read last is a row not yet given
 	record  []string // read last
 	line    int      // that record starts on
@@ -59,11 +60,18 @@ func openDelimited(in *lines, format Format, o Options) (d *delimited, width int
 		width--
 	}
 	if header && len(o.Columns) > 0 {
+		d.columns = slices.Clone(o.Columns)
 		err = d.byName(o.Columns, labelAt)
 		return d, len(o.Columns), err
 	}
 	if o.Width > 0 && width != o.Width {
 		return nil, 0, d.wrongCount(len(d.record), len(d.record)-width+o.Width)
+	}
+	if header {
+		d.columns = slices.Clone(d.header)
+		if d.label {
+			d.columns = slices.Delete(d.columns, labelAt, labelAt+1)
+		}
 	}
 	for i := range d.record {
 		switch {

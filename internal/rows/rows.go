@@ -126,6 +126,15 @@ func (r *Reader) Format() Format { return r.format }
 // Width returns how many values a row has; 0 for a file without rows where Options did not say.
 func (r *Reader) Width() int { return r.width }
 
+// Columns returns the names of a row's values where the rows are CSV or TSV with a header, in the rows' order: that of Options.Columns
+// where those were given, else the file's. Otherwise nil.
+func (r *Reader) Columns() []string {
+	if d, ok := r.src.(*delimited); ok {
+		return d.columns
+	}
+	return nil
+}
+
 // Batch holds rows. Its memory is used again by every Read.
 type Batch[F float32 | float64] struct {
 	Rows   int
