@@ -102,6 +102,23 @@ def columns_by_name():
             check.equal(f"{transport}: and the answer is the same", numbers(r.response["data"])[0], answers[2:3])
 
 
+def other_payloads():
+    """JSON of any form is an array or a table; the calls of a model's own microservice are answered as well."""
+    for transport in transports:
+        c = client("seldon", transport)
+        for what, data in (
+            ("an array", [[None if np.isnan(v) else v for v in row] for row in rows]),
+            ("a table", [{name: None if np.isnan(v) else v for name, v in zip(columns, row)} for row in rows]),
+        ):
+            r = c.predict(json_data=data)
+            check.that(f"{transport}: {what} as jsonData is answered", r.success, r.msg, r.response)
+            check.equal(f"{transport}: {what} as jsonData", numbers(r.response["data"]), (answers, [len(rows)]))
+    c = SeldonClient(microservice_endpoint=http, transport="rest", client_return_type="dict")
+    r = c.microservice(data=np.array(rows), method="predict")
+    check.that("the call of a microservice is answered", r.success, r.msg, r.response)
+    check.equal("the call of a microservice", numbers(r.response["data"])[0], answers)
+
+
 def feedback():
     """Feedback, in each way that the client sends it, is stored when it is acknowledged, so that SQL finds it."""
     rewards = {}
@@ -156,10 +173,11 @@ def explain():
         for payload in ("tensor", "ndarray"):
             r = client(gateway, "rest", payload).explain(data=np.array(rows[:1]), predictor="default")
             check.that(f"{gateway}, {payload}: an explanation is given", r.success, r.msg, getattr(r.response, "text", r.response))
-            (row,) = r.response["jsonData"]["explanations"]
+            (row,) = r.response["explanations"]
             total = row["base"] + sum(row["contributions"].values())
             check.that(f"{gateway}: it adds up to the margin", abs(total - margins[0]) < 1e-5 and abs(row["margin"] - margins[0]) < 1e-6, row)
             check.equal(f"{gateway}: it has every column", sorted(row["contributions"]), sorted(columns))
+            check.equal(f"{gateway}: and names them", r.response["names"], columns)
 
 
 def errors():
@@ -185,6 +203,6 @@ def errors():
             check.that(f"{transport}: {form} is refused by a model of numbers", not r.success, r.response)
 
 
-for part in (every_row, whole_response, columns_by_name, feedback, explain, errors):
+for part in (every_row, whole_response, columns_by_name, other_payloads, feedback, explain, errors):
     part()
 check.done("seldon-core")
