@@ -16,7 +16,7 @@ mkdir -p .tools
 tool golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint "$golangci"
 tool govulncheck golang.org/x/vuln/cmd/govulncheck "$govulncheck"
 
-unformatted=$(gofmt -l cmd internal bench examples)
+unformatted=$(gofmt -l cmd internal bench examples interop)
 if [ -n "$unformatted" ]; then
   printf 'not formatted (run gofmt -w):\n%s\n' "$unformatted"
   exit 1

@@ -1,7 +1,7 @@
 // Command server is Serin with one more runtime: that of the models which Triton's client examples ask (see models.go). It imports the
 // models that it is told to, and serves them as `serin serve --json` does.
 //
-//	server [-c FILE] -data-dir DIR NAME=FOLDER...
+//	server [-c FILE] -data-dir DIR NAME=PATH...
 package main
 
 import (
@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -70,7 +71,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	})
 }
 
-// settings reads the configuration, with free ports of loopback whatever it says.
+// settings reads the configuration. Whatever it says, ports are free ones of loopback, clients may load and unload models, and a stop does
+// not wait for balancers.
 func settings(file string) (*config.Config, error) {
 	c := config.Default()
 	if file != "" {
@@ -83,10 +85,11 @@ func settings(file string) (*config.Config, error) {
 		}
 	}
 	c.Server.HTTP, c.Server.GRPC, c.Server.Control = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	c.Server.RepositoryControl, c.Server.DrainDelay = true, 0
 	return c, nil
 }
 
-// importAll imports each NAME=FOLDER as the champion of that model.
+// importAll imports each NAME=PATH, a model file or a folder of one, as the champion of that model.
 func importAll(ctx context.Context, o app.Options, models []string) error {
 	control, err := app.Writer(ctx, o)
 	if err != nil {
@@ -94,11 +97,11 @@ func importAll(ctx context.Context, o app.Options, models []string) error {
 	}
 	defer control.Close()
 	for _, m := range models {
-		name, folder, ok := strings.Cut(m, "=")
+		name, path, ok := strings.Cut(m, "=")
 		if !ok {
-			return fault.Invalidf("%q is not NAME=FOLDER", m)
+			return fault.Invalidf("%q is not NAME=PATH", m)
 		}
-		files, err := filesOf(os.DirFS(folder))
+		files, err := filesOf(path)
 		if err != nil {
 			return err
 		}
@@ -109,13 +112,20 @@ func importAll(ctx context.Context, o app.Options, models []string) error {
 	return nil
 }
 
-// filesOf lists the files of a folder.
-func filesOf(fsys fs.FS) (files []api.Source, err error) {
-	err = fs.WalkDir(fsys, ".", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			files = append(files, api.Source{Path: path, Open: func() (io.ReadCloser, error) { return fsys.Open(path) }})
+// filesOf lists a file, or the files of a folder.
+func filesOf(root string) (files []api.Source, err error) {
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
 		}
-		return err
+		name := filepath.Base(path)
+		if path != root {
+			if name, err = filepath.Rel(root, path); err != nil {
+				return err
+			}
+		}
+		files = append(files, api.Source{Path: filepath.ToSlash(name), Open: func() (io.ReadCloser, error) { return os.Open(path) }})
+		return nil
 	})
 	return files, err
 }
