@@ -74,7 +74,7 @@ func theirs(m protoreflect.Message, list, raw protoreflect.Name) (tensors []tens
 		}
 		n, _ := tensor.Elements(o.Shape)
 		contents := item.Descriptor().Fields().ByName("contents")
-		if item.Has(contents) {
+		if raws.Len() == 0 || item.Has(contents) {
 			typed = true
 			o.Data = fromContents(item.Get(contents).Message(), d)
 		} else {
@@ -464,16 +464,27 @@ func TestEveryCutAndFlippedProtobufAgreesWithTheLibrary(t *testing.T) {
 	}
 }
 
+// unmarshal is the library's, which panics (as of 1.36.12) where the key of a map comes again with another wire type; it is then of no
+// help.
+func unmarshal(body []byte, m proto.Message) (err error, knows bool) {
+	defer func() {
+		if recover() != nil {
+			knows = false
+		}
+	}()
+	return proto.Unmarshal(body, m), true
+}
+
 // agrees holds our reading of any bytes against the library's.
 func agrees(t *testing.T, files *protoregistry.Files, body []byte) {
 	t.Helper()
 	m := newMessage(files, "inference.ModelInferRequest")
-	refused := proto.Unmarshal(body, m)
+	refused, knows := unmarshal(body, m)
 	x, err := OpenInferenceProto{}.Decode(body, tensor.Signature{}, Limits{})
 	switch {
 	case err != nil && fault.KindOf(err) != fault.Invalid:
 		t.Fatalf("%x: the error is of kind %v: %v", body, fault.KindOf(err), err)
-	case err != nil:
+	case err != nil, !knows:
 		return
 	case refused != nil:
 		t.Fatalf("%x is read, but the library says: %v", body, refused)
