@@ -119,7 +119,7 @@ func (c *openInferenceCall) output() {
 		switch string(s.Key()) {
 		case "name":
 			if seen.once(s, name, "name") {
-				w.name = s.String()
+				w.name = knownName(c.signature.Outputs, s.Bytes())
 			}
 		case "parameters":
 			if seen.once(s, parameters, "parameters") {
@@ -182,7 +182,7 @@ func (c *openInferenceCall) input() {
 		switch string(s.Key()) {
 		case "name":
 			if seen.once(s, name, "name") {
-				in.name = knownName(c.signature, s.Bytes())
+				in.name = knownName(c.signature.Inputs, s.Bytes())
 				given |= 1 << name
 			}
 		case "shape":

@@ -24,7 +24,7 @@ func (c *openInferenceCall) Answer(dst []byte, m Meta, resp *tensor.Response) ([
 		dst = appendText(dst, c.request.ID)
 	}
 	dst = append(dst, `,"outputs":[`...)
-	var most [4]tensor.Tensor
+	var most [4]*tensor.Tensor
 	behind := most[:0] // the outputs whose data goes behind the JSON
 	size := 0
 	for i := range resp.Outputs {
@@ -39,7 +39,7 @@ func (c *openInferenceCall) Answer(dst []byte, m Meta, resp *tensor.Response) ([
 		dst = append(dst, `,"datatype":"`...)
 		dst = append(dst, o.DType().String()...)
 		if raw {
-			n := binaryLen(&o)
+			n := binaryLen(o)
 			size += n
 			behind = append(behind, o)
 			dst = append(dst, `","parameters":{"binary_data_size":`...)
@@ -47,7 +47,7 @@ func (c *openInferenceCall) Answer(dst []byte, m Meta, resp *tensor.Response) ([
 			continue
 		}
 		dst = append(dst, `","data":`...)
-		if dst, err = appendFlat(dst, &o, singles); err != nil {
+		if dst, err = appendFlat(dst, o, singles); err != nil {
 			return dst, err
 		}
 		dst = append(dst, '}')
@@ -58,8 +58,8 @@ func (c *openInferenceCall) Answer(dst []byte, m Meta, resp *tensor.Response) ([
 	}
 	c.frame = Frame{ContentType: octetStream, HeaderBytes: len(dst) - start}
 	dst = slices.Grow(dst, size)
-	for i := range behind {
-		dst = appendBinary(dst, &behind[i])
+	for _, o := range behind {
+		dst = appendBinary(dst, o)
 	}
 	return dst, nil
 }

@@ -365,7 +365,7 @@ func TestOutputsAsClasses(t *testing.T) {
 		{tensor.New("o", []int{1, 2}, []uint16{3, 4}), nil, 1, tensor.New("o", []int{1, 1}, []string{"4:1"})},
 		{tensor.New("o", []int{1, 2}, []uint32{3, 4}), nil, 1, tensor.New("o", []int{1, 1}, []string{"4:1"})},
 	} {
-		if got := topClasses(&tt.output, tt.labels, tt.n); !same(got, tt.want) || got.Check() != nil {
+		if got := topClasses(&tt.output, tt.labels, tt.n); !same(*got, tt.want) || got.Check() != nil {
 			t.Errorf("%d of %v: got %v, want %v", tt.n, tt.output, got, tt.want)
 		}
 	}

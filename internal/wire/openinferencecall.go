@@ -79,10 +79,10 @@ func (c *inference) ask(w wish, s tensor.Signature) error {
 }
 
 // given returns output i of an answer as it was asked for, and tells whether as binary data.
-func (c *inference) given(i int, resp *tensor.Response, s tensor.Signature) (o tensor.Tensor, binary bool, err error) {
-	o = resp.Outputs[i]
+func (c *inference) given(i int, resp *tensor.Response, s tensor.Signature) (o *tensor.Tensor, binary bool, err error) {
+	o = &resp.Outputs[i]
 	if err := o.Check(); err != nil {
-		return o, false, fault.Internalf("the model's answer: %s", err.Error())
+		return nil, false, fault.Internalf("the model's answer: %s", err.Error())
 	}
 	if i >= len(c.wishes) || c.wishes[i].name != o.Name { // outputs come in the order asked for
 		return o, c.binary, nil
@@ -93,7 +93,7 @@ func (c *inference) given(i int, resp *tensor.Response, s tensor.Signature) (o t
 		if at := indexOfSpec(s.Outputs, o.Name); at >= 0 {
 			labels = s.Outputs[at].Labels
 		}
-		o = topClasses(&o, labels, w.classes)
+		o = topClasses(o, labels, w.classes)
 	}
 	return o, w.binary || !w.told && c.binary, nil
 }
@@ -116,10 +116,10 @@ func inputWhat(name string, at int) string {
 	return "input " + strconv.Quote(name[:min(len(name), 60)])
 }
 
-// knownName returns the string of a name, without a copy if the model has an input of that name.
-func knownName(s tensor.Signature, name []byte) string {
-	for i := range s.Inputs {
-		if known := s.Inputs[i].Name; known == string(name) {
+// knownName returns the string of a name, without a copy if one of specs has it.
+func knownName(specs []tensor.Spec, name []byte) string {
+	for i := range specs {
+		if known := specs[i].Name; known == string(name) {
 			return known
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // topClasses turns an output into its n highest values of each row, the highest first and the lower index first where two are equal, as
 // the classification extension has them: texts "value:index", or "value:index:label" where the model labels that index. What is not a
 // number ranks lowest.
-func topClasses(t *tensor.Tensor, labels []string, n int) tensor.Tensor {
+func topClasses(t *tensor.Tensor, labels []string, n int) *tensor.Tensor {
 	rows := t.Rows()
 	width, _ := tensor.Elements(t.Shape[min(1, len(t.Shape)):]) // t has passed its Check
 	n = min(n, width)
@@ -32,7 +32,7 @@ func topClasses(t *tensor.Tensor, labels []string, n int) tensor.Tensor {
 			texts = append(texts, string(class))
 		}
 	}
-	return tensor.New(t.Name, []int{rows, n}, texts)
+	return &tensor.Tensor{Name: t.Name, Shape: []int{rows, n}, Data: texts}
 }
 
 // classValues returns how to compare two of the elements from..to of t, and how to write one.

@@ -118,7 +118,7 @@ func (c *openInferenceProtoCall) input(of *protoFields) {
 	for tag := f.next(); tag != 0; tag = f.next() {
 		switch tag {
 		case 1<<3 | delimited:
-			in.name = knownName(c.signature, f.chars())
+			in.name = knownName(c.signature.Inputs, f.chars())
 		case 2<<3 | delimited:
 			datatype = f.chars()
 		case 3<<3 | varint:
@@ -168,7 +168,7 @@ func (c *openInferenceProtoCall) output(of *protoFields) {
 	for tag := f.next(); tag != 0; tag = f.next() {
 		switch tag {
 		case 1<<3 | delimited:
-			w.name = f.text()
+			w.name = knownName(c.signature.Outputs, f.chars())
 		case 2<<3 | delimited:
 			switch p := readProtoParameter(&f); p.key {
 			case sharedMemory:

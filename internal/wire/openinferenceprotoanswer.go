@@ -14,7 +14,7 @@ func (c *openInferenceProtoCall) Answer(dst []byte, m Meta, resp *tensor.Respons
 	dst = appendProtoText(dst, 1, m.Service)
 	dst = appendProtoText(dst, 2, m.Version)
 	dst = appendProtoText(dst, 3, c.request.ID)
-	var most [4]tensor.Tensor
+	var most [4]*tensor.Tensor
 	outputs := most[:0]
 	size := 0
 	for i := range resp.Outputs {
@@ -23,22 +23,22 @@ func (c *openInferenceProtoCall) Answer(dst []byte, m Meta, resp *tensor.Respons
 			return dst, err
 		}
 		outputs = append(outputs, o)
-		size += binaryLen(&o)
+		size += binaryLen(o)
 		var mark int
 		dst, mark = openProto(dst, 5)
 		dst = appendProtoText(dst, 1, o.Name)
 		dst = appendProtoText(dst, 2, o.DType().String())
 		dst = appendProtoShape(dst, 3, o.Shape)
 		if !raw {
-			dst = appendContents(dst, 5, &o)
+			dst = appendContents(dst, 5, o)
 		}
 		dst = closeProto(dst, mark)
 	}
 	dst = slices.Grow(dst, size+len(outputs)*(1+protowire.SizeVarint(math.MaxInt32))) // and a tag and a length for each
-	for i := range outputs {
+	for _, o := range outputs {
 		dst = protowire.AppendTag(dst, 6, protowire.BytesType)
-		dst = protowire.AppendVarint(dst, uint64(binaryLen(&outputs[i])))
-		dst = appendBinary(dst, &outputs[i])
+		dst = protowire.AppendVarint(dst, uint64(binaryLen(o)))
+		dst = appendBinary(dst, o)
 	}
 	return dst, nil
 }
