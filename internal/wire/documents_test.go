@@ -53,7 +53,7 @@ func TestDocumentsAsJSON(t *testing.T) {
 
 func TestRequestsForDocumentsAsJSON(t *testing.T) {
 	for body, want := range map[string]RepositoryQuery{
-		"": {}, " \n": {}, "{}": {}, `{"ready":true,"x":[1]}`: {Ready: true}, `{"ready":null}`: {},
+		"": {}, "\n\t": {}, "{}": {}, `{"ready":true,"x":[1]}`: {Ready: true}, `{"ready":null}`: {},
 	} {
 		if got, err := ReadRepositoryQuery([]byte(body)); err != nil || got != want {
 			t.Errorf("%q: %+v, %v", body, got, err)

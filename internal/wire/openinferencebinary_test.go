@@ -143,6 +143,32 @@ func TestBinaryBodiesAreRefusedAndSayWhere(t *testing.T) {
 	}
 }
 
+func TestClaimedBinarySizesAllocateNothing(t *testing.T) {
+	files := protos(t)
+	for _, shape := range []string{"[2147483647]", "[16000000]", "[90000, 100]", "[100000, 0, 1000000000]"} {
+		for _, datatype := range []string{"FP32", "BYTES", "BOOL", "INT64", "FP16"} {
+			text := `{"inputs":[` + binaryInput("input", shape, datatype, 4) + `]}`
+			typed := protoRequest(t, files, `inputs {name: "input" datatype: "`+datatype+`" shape: `+shape+` contents {bool_contents: true}}`)
+			raw := protoRequest(t, files, `inputs {name: "input" datatype: "`+datatype+`" shape: `+shape+`} raw_input_contents: "1234"`)
+			for form, decode := range map[string]func() error{
+				"REST":  func() error { _, err := split(text, "1234", score); return err },
+				"typed": func() error { _, err := OpenInferenceProto{}.Decode(typed, score, Limits{}); return err },
+				"raw":   func() error { _, err := OpenInferenceProto{}.Decode(raw, score, Limits{}); return err },
+			} {
+				var err error
+				n := allocated(func() { err = decode() })
+				if err == nil || fault.KindOf(err) != fault.Invalid || n > 64<<10 {
+					t.Errorf("%s, %s of %s: %d bytes allocated, %v", form, shape, datatype, n, err)
+				}
+			}
+		}
+	}
+	x, err := OpenInferenceProto{}.Decode(protoRequest(t, files, `inputs {name: "a" datatype: "FP32" shape: [100000, 0, 9]}`), score, Limits{})
+	if err != nil || x.Request().Inputs[0].Len() != 0 {
+		t.Errorf("an empty tensor: %v", err)
+	}
+}
+
 type twiceHeader struct{}
 
 func (twiceHeader) Lookup(_ Origin, name string) (string, int) {

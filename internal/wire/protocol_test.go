@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/tensor"
@@ -79,6 +82,41 @@ func TestBodiesOfOtherServersTests(t *testing.T) {
 		name := filepath.Base(filepath.Dir(file)) + "/" + filepath.Base(file)
 		if _, ok := want[name]; !ok && !strings.Contains(name, "settings") && !strings.Contains(name, "metadata") {
 			t.Errorf("%s is not in the table", name)
+		}
+	}
+}
+
+// TestProtobufBodiesOfOtherServersTests reads the gRPC requests of KServe's and MLServer's own tests, which they keep as JSON.
+func TestProtobufBodiesOfOtherServersTests(t *testing.T) {
+	files := protos(t)
+	for path, want := range map[string]string{
+		"kserve/iris_input_v2_grpc.json":                          "input-0 FP32 [2,4] []float32{6.8, 2.8, 4.8, 1.4, 6, 3.4, 4.5, 1.6}",
+		"mlserver/grpc/model-generate-request.json":               `prompt BYTES [1,1] []string{"What is the capital of France?"}`,
+		"mlserver/grpc/model-infer-request.json":                  "input-0 INT32 [1,3] []int32{1, 2, 3}",
+		"mlserver/grpc/model-infer-request-invalid-datatype.json": `input "input-0": unknown datatype "INT322"`,
+	} {
+		text, err := os.ReadFile(testenv.Data(t, "protocol", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newMessage(files, "inference.ModelInferRequest")
+		if err := protojson.Unmarshal(text, m); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		body, err := proto.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := OpenInferenceProto{}.Decode(body, tensor.Signature{}, Limits{})
+		if err != nil {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: got %v, want %q", path, err, want)
+			}
+			continue
+		}
+		in := x.Request().Inputs[0]
+		if got := fmt.Sprintf("%s %s %s %#v", in.Name, in.DType(), appendShape(nil, in.Shape), in.Data); got != want {
+			t.Errorf("%s: got %s, want %s", path, got, want)
 		}
 	}
 }

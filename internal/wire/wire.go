@@ -6,7 +6,7 @@
 //
 //	dialect         body                                    answer
 //	Seldon          data.tensor or data.ndarray, meta       the same encoding, meta
-//	OpenInference   inputs with JSON data, outputs, id      outputs with JSON data, id
+//	OpenInference   inputs as JSON or binary data, id       outputs as JSON or binary data, id
 //	V1              instances (rows) or inputs              predictions, outputs or explanations
 //	MLflow          a data frame or tensors in JSON, CSV    predictions
 //	Mapped          any JSON, as a Mapping reads it         any JSON, as the Mapping forms it
