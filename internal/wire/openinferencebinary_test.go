@@ -10,7 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"github.com/serin-ml/serin/internal/fault"
@@ -419,9 +420,16 @@ func TestClassesOverTheWire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wanted := messageOf(t, files, "inference.ModelInferResponse", `outputs {name: "probabilities" datatype: "BYTES" shape: [1, 2] contents {bytes_contents: ["0.983:0:no", "0.017:1:\"yes\""]}}
-		raw_output_contents: "\x0a\x00\x00\x000.983:0:no\x0d\x00\x00\x000.017:1:\"yes\""`)
-	if diff := cmp.Diff(string(wanted), string(answer)); diff != "" {
-		t.Error(diff)
+	got, wanted := newMessage(files, "inference.ModelInferResponse"), newMessage(files, "inference.ModelInferResponse")
+	if err := proto.Unmarshal(answer, got); err != nil {
+		t.Fatal(err)
+	}
+	text := `outputs {name: "probabilities" datatype: "BYTES" shape: [1, 2] contents {bytes_contents: ["0.983:0:no", "0.017:1:\"yes\""]}}
+		raw_output_contents: "\x0a\x00\x00\x000.983:0:no\x0d\x00\x00\x000.017:1:\"yes\""`
+	if err := prototext.Unmarshal([]byte(text), wanted); err != nil {
+		t.Fatal(err)
+	}
+	if !proto.Equal(got, wanted) {
+		t.Errorf("got %v, want %v", got, wanted)
 	}
 }

@@ -58,6 +58,9 @@ func (c *inference) admit(shape []int) (elements int, err error) {
 // maxOutputs is how many outputs a request may ask for; each is looked for among the others.
 const maxOutputs = 1000
 
+// maxInputs is how many inputs a request may have: as protobuf they can be so short that what describes them takes many times their bytes.
+const maxInputs = 1 << 16
+
 // ask adds an output asked for.
 func (c *inference) ask(w wish, s tensor.Signature) error {
 	switch {

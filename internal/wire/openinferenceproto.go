@@ -91,6 +91,9 @@ func (c *openInferenceProtoCall) message(body []byte) error {
 		case 7<<3 | delimited:
 			c.raws = append(c.raws, f.bytes)
 		}
+		if len(c.protos) > maxInputs || len(c.raws) > maxInputs {
+			return fault.Invalidf("the request has more than %d inputs", maxInputs)
+		}
 	}
 	return f.err
 }
@@ -138,11 +141,12 @@ func (c *openInferenceProtoCall) input(of *protoFields) {
 				problem = errSharedMemory
 			}
 		case 5<<3 | delimited:
-			if in.typed {
+			if len(in.contents) > 0 && len(f.bytes) > 0 {
 				in.more = append(in.more, f.bytes)
-			} else {
-				in.typed, in.contents = true, f.bytes
+			} else if len(f.bytes) > 0 {
+				in.contents = f.bytes
 			}
+			in.typed = true
 		}
 	}
 	if in.datatype = parseDatatype(datatype); in.datatype == 0 && problem == nil {

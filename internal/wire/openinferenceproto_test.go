@@ -418,6 +418,12 @@ func TestProtobufRequestsAreRefusedAndSayWhere(t *testing.T) {
 			t.Errorf("%q: got %v, want %q", body, err, want)
 		}
 	}
+	for _, many := range []string{"\x3a\x00", "\x2a\x0e\x0a\x01a\x12\x04BOOL\x1a\x01\x00\x22\x00"} {
+		_, err := OpenInferenceProto{}.Decode(bytes.Repeat([]byte(many), maxInputs+1), classes, Limits{})
+		if err == nil || fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "the request has more than 65536 inputs") {
+			t.Errorf("many %q: %v", many, err)
+		}
+	}
 	for _, body := range []string{"\xff", "\x0a\x01\xff", "\x12\x01\xff"} {
 		if _, _, err := InferenceTarget([]byte(body)); fault.KindOf(err) != fault.Invalid || err == nil {
 			t.Errorf("the target of %q: %v", body, err)
