@@ -155,22 +155,24 @@ func appendTensorJSON(dst []byte, f *protoFields) []byte {
 		case 2<<3 | fixed64:
 			value(t.number)
 		case 1<<3 | delimited:
-			for n := 0; len(packed) > 0; packed = packed[n:] {
-				var v uint64
-				if v, n = protowire.ConsumeVarint(packed); n < 0 {
+			for len(packed) > 0 {
+				v, n := protowire.ConsumeVarint(packed)
+				if n < 0 {
 					t.broken(n)
 					break
 				}
 				size(v)
+				packed = packed[n:]
 			}
 		case 2<<3 | delimited:
-			for n := 0; len(packed) > 0; packed = packed[n:] {
-				var v uint64
-				if v, n = protowire.ConsumeFixed64(packed); n < 0 {
+			for len(packed) > 0 {
+				v, n := protowire.ConsumeFixed64(packed)
+				if n < 0 {
 					t.broken(n)
 					break
 				}
 				value(v)
+				packed = packed[n:]
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -78,7 +79,10 @@ func (d Seldon) multipart(body []byte, header string, signature tensor.Signature
 	form := multipart.NewReader(bytes.NewReader(body), parameters["boundary"])
 	for range maxParts {
 		part, err := form.NextPart()
-		if err == io.EOF { //nolint:errorlint // the end itself: one that is wrapped is of a form cut short
+		if errors.Is(err, io.EOF) {
+			if !bytes.Contains(body, []byte("--"+parameters["boundary"]+"--")) { // which the reader does not insist on
+				return nil, malformed(io.ErrUnexpectedEOF)
+			}
 			return c.decoded(nil)
 		}
 		if err != nil {

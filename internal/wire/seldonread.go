@@ -231,7 +231,8 @@ func (c *seldonCall) nested(what string) {
 		c.err = c.array.wrap(err, what)
 		return
 	}
-	c.input[0] = tensor.Tensor{Shape: c.array.shape(), Data: data}
+	shape := c.shape[:copy(c.shape[:], c.array.shape())] // a copy: another part of a form may be read with the same array
+	c.input[0] = tensor.Tensor{Shape: shape, Data: data}
 }
 
 // meta reads the request's meta. Only what the answer repeats is kept.
