@@ -16,8 +16,7 @@ import (
 func (g *Gateway) answer(b *buffers, c *call, q *question) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			g.options.Log.Error("panic while answering", "service", q.service.Name(), "panic", p, "stack", string(debug.Stack()))
-			err = errInternal
+			err = fault.Internalf("panic: %v\n%s", p, debug.Stack()) // for the log: a client is not told
 		}
 	}()
 	d := &b.decision
