@@ -16,8 +16,7 @@ import (
 func (g *Gateway) answer(b *buffers, c *call, q *question) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			g.options.Log.Error("panic while answering", "service", q.service.Name(), "panic", p, "stack", string(debug.Stack()))
-			err = errInternal
+			err = fault.Internalf("panic: %v\n%s", p, debug.Stack()) // for the log: a client is not told
 		}
 	}()
 	d := &b.decision
@@ -54,12 +53,19 @@ func (g *Gateway) answer(b *buffers, c *call, q *question) (err error) {
 	if request.ID != "" && len(request.ID) <= maxRequestID {
 		d.requestID = request.ID
 	}
+	patience := q.service.options.Timeout
+	if own := ownTimeout(exchange); own > 0 && own < patience {
+		patience = own
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, begin.Add(own))
+		defer cancel()
+	}
 	response, err := ask(ctx, d.live, request)
 	asked := time.Now()
 	b.spent.model = asked.Sub(decoded)
 	if err != nil {
 		d.timedOut = errors.Is(ctx.Err(), context.DeadlineExceeded)
-		return late(ctx, c.ctx, err, q.service)
+		return late(ctx, c.ctx, err, patience)
 	}
 	d.classify(response)
 	b.out, err = exchange.Answer(b.out[:0], q.meta(d, id), response)
@@ -68,6 +74,14 @@ func (g *Gateway) answer(b *buffers, c *call, q *question) (err error) {
 	}
 	b.spent.encode = time.Since(asked)
 	return err
+}
+
+// ownTimeout is how long a request says that its caller waits, 0 where it does not say.
+func ownTimeout(e wire.Exchange) time.Duration {
+	if t, ok := e.(wire.Timed); ok {
+		return t.Timeout()
+	}
+	return 0
 }
 
 // decode reads the body, and holds it against what the model takes and may give.
@@ -165,12 +179,12 @@ func ask(ctx context.Context, live *Live, request *tensor.Request) (*tensor.Resp
 }
 
 // late tells an error that is the deadline's, the service's or the caller's own, from any other.
-func late(ctx, caller context.Context, err error, s *Service) error {
+func late(ctx, caller context.Context, err error, patience time.Duration) error {
 	switch {
 	case errors.Is(caller.Err(), context.DeadlineExceeded):
 		return fault.Unavailablef("no answer within the time that the caller gave")
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fault.Unavailablef("no answer within %v", s.options.Timeout)
+		return fault.Unavailablef("no answer within %v", patience)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return errGone
 	}

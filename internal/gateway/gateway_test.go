@@ -104,7 +104,7 @@ func TestEveryPathAnswersInItsDialect(t *testing.T) {
 		{"v2 infer by the live version", post, "/v2/models/a/versions/3/infer", v2, nil, 200, `..."data":[303.0]`},
 		{"v2 infer by another version", post, "/v2/models/a/versions/2/infer", v2, nil, 404, `{"error":"version \"2\" is not served; version 3 is"}`},
 		{"v2 query parameters are ignored", post, "/v2/models/a/infer?x=1", v2, nil, 200, `..."data":[303.0]`},
-		{"v2 server", get, "/v2", "", nil, 200, `{"name":"serin","version":"1.2.3","extensions":["model_configuration","model_repository","statistics"]}`},
+		{"v2 server", get, "/v2", "", nil, 200, `{"name":"serin","version":"1.2.3","extensions":["binary_tensor_data","classification","model_configuration","model_repository","statistics"]}`},
 		{"v2 live", get, "/v2/health/live", "", nil, 200, `{"live":true}`},
 		{"v2 ready", get, "/v2/health/ready", "", nil, 200, `{"ready":true}`},
 		{"v2 list", get, "/v2/models", "", nil, 200, `{"models":["a","b"]}`},

@@ -66,7 +66,7 @@ type series struct {
 }
 
 // statuses are those of answers, each at its place in what is kept by status.
-var statuses = [...]int{200, 400, 404, 405, 409, 413, 415, 429, statusGone, 500, 501, 503, 504}
+var statuses = [...]int{200, 400, 404, 405, 408, 409, 413, 415, 429, statusGone, 500, 501, 503, 504}
 
 // codeText is the status as metrics tell it.
 func codeText(status int) string { return strconv.Itoa(status) }

@@ -54,13 +54,16 @@ func (g *Gateway) index(q wire.RepositoryQuery) []wire.RepositoryEntry {
 		missing := wire.RepositoryEntry{Name: s.Name()}
 		seen := map[int]bool{}
 		for _, v := range s.variants {
-			switch live := v.Live(); {
+			live := v.Live()
+			switch state := v.State(); {
 			case live != nil && !seen[live.Number]:
 				seen[live.Number] = true
 				list = append(list, wire.RepositoryEntry{Name: s.Name(), Version: strconv.Itoa(live.Number), State: wire.StateReady})
 			case live != nil:
-			case v.Err() != nil:
+			case state == Failed:
 				missing.State, missing.Reason = wire.StateUnavailable, "it could not be loaded"
+			case missing.State == "" && state == Unloaded:
+				missing.State, missing.Reason = wire.StateUnavailable, "it was unloaded"
 			case missing.State == "":
 				missing.State = wire.StateLoading
 			}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"time"
 
 	"github.com/serin-ml/serin/internal/fault"
 )
@@ -15,6 +16,12 @@ type Framer interface {
 type Frame struct {
 	ContentType string // "" means application/json
 	HeaderBytes int    // how many of the bytes are JSON, before binary tensors; 0: all, and no header tells it
+}
+
+// Timed is an Exchange whose request may say how long its caller waits for the answer.
+type Timed interface {
+	// Timeout returns how long from now on; 0: the request does not say.
+	Timeout() time.Duration
 }
 
 // The outputs on demand that explanations are made of, as every runtime that can explain names them.

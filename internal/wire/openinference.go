@@ -13,7 +13,8 @@ import (
 //
 // Inputs are binary where their parameter binary_data_size says so, outputs where they are asked for with binary_data or all of them with
 // binary_data_output. An output asked for with classification is answered by its highest values. Tensors in shared memory are Invalid.
-// Other parameters (sequence_id, priority, timeout and whatever else) are accepted and change nothing.
+// The parameter timeout of a request says how many microseconds its caller waits. Others (sequence_id, priority and whatever else) are
+// accepted and change nothing.
 type OpenInference struct{}
 
 // openInferenceCall is an inference request and what reading it needs, in one allocation.
@@ -101,6 +102,12 @@ func (c *openInferenceCall) parameters() {
 		case "binary_data_output":
 			if seen.once(s, output, "binary_data_output") {
 				c.binary = s.Bool()
+			}
+		case "timeout":
+			if s.Peek() == jsonscan.Number {
+				c.setTimeout(s.Float64())
+			} else {
+				s.Skip()
 			}
 		default:
 			s.Skip()

@@ -3,6 +3,7 @@ package wire
 import (
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/tensor"
@@ -21,6 +22,17 @@ type inference struct {
 	size4   [4]int
 	used    int  // elements read so far
 	binary  bool // outputs are binary where their wish does not tell
+	timeout time.Duration
+}
+
+// Timeout implements Timed: it is the request's parameter timeout, which counts microseconds.
+func (c *inference) Timeout() time.Duration { return c.timeout }
+
+// setTimeout takes a parameter over, as far as it says a time.
+func (c *inference) setTimeout(micros float64) {
+	if most := float64(time.Hour / time.Microsecond); micros > 0 {
+		c.timeout = time.Duration(min(micros, most)) * time.Microsecond
+	}
 }
 
 // wish is an output asked for, and how.

@@ -82,8 +82,10 @@ func (c *openInferenceProtoCall) message(body []byte) error {
 			f.chars()
 		case 3<<3 | delimited:
 			c.request.ID = f.text()
-		case 4<<3 | delimited: // none changes anything, but all must be well-formed
-			readProtoParameter(&f)
+		case 4<<3 | delimited: // no other changes anything, but all must be well-formed
+			if p := readProtoParameter(&f); p.key == "timeout" && (p.choice == 2 || p.choice == 5) {
+				c.setTimeout(float64(int64(p.number)))
+			}
 		case 5<<3 | delimited:
 			c.input(&f)
 		case 6<<3 | delimited:
