@@ -73,7 +73,7 @@ func grpcOptions(l config.ServerLimits, body int64) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(int(body)),
 		grpc.MaxConcurrentStreams(streams),
-		grpc.MaxHeaderListSize(uint32(l.HeaderBytes)), //nolint:gosec // at most 1 MiB
+		grpc.MaxHeaderListSize(uint32(l.HeaderBytes)), // at most 1 MiB
 		grpc.ConnectionTimeout(l.ReadHeader),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: l.Idle, Time: deadPeer}),
