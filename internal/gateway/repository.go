@@ -59,6 +59,8 @@ func (g *Gateway) index(q wire.RepositoryQuery) []wire.RepositoryEntry {
 				seen[live.Number] = true
 				list = append(list, wire.RepositoryEntry{Name: s.Name(), Version: strconv.Itoa(live.Number), State: wire.StateReady})
 			case live != nil:
+			case v.State() == Unloaded:
+				missing.State, missing.Reason = wire.StateUnavailable, "unloaded"
 			case v.Err() != nil:
 				missing.State, missing.Reason = wire.StateUnavailable, "it could not be loaded"
 			case missing.State == "":
