@@ -225,8 +225,8 @@ func TestAClientThatHangsUpIsNoFailureOfTheService(t *testing.T) {
 	w := httptest.NewRecorder()
 	func() {
 		defer func() {
-			if p := recover(); p != http.ErrAbortHandler {
-				t.Errorf("the connection is not cut: %v", p)
+			if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
+				t.Errorf("the connection is not cut: %v", err)
 			}
 		}()
 		g.ServeHTTP(w, r)
