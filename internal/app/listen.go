@@ -73,18 +73,20 @@ func grpcOptions(l config.ServerLimits, body int64) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(int(body)),
 		grpc.MaxConcurrentStreams(streams),
-		grpc.MaxHeaderListSize(uint32(l.HeaderBytes)), //nolint:gosec // at most 1 MiB
+		grpc.MaxHeaderListSize(uint32(l.HeaderBytes)), // at most 1 MiB
 		grpc.ConnectionTimeout(l.ReadHeader),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: l.Idle, Time: deadPeer}),
 	}
 }
 
+// leastMessage is what gRPC takes of one message at least, whatever the services take: each tells by itself that a body is too large, and a
+// reload may raise what it takes.
+const leastMessage = 64 * config.MiB
+
 // largestBody is the largest body that any service takes, which is what gRPC has to take.
 func largestBody(c *config.Config) int64 {
-	var s config.Service
-	s.SetDefaults()
-	largest := s.Limits.BodyBytes // of services that are found in the registry
+	largest := leastMessage
 	for i := range c.Services {
 		largest = max(largest, c.Services[i].Limits.BodyBytes)
 	}

@@ -178,7 +178,7 @@ func TestAReloadThatFailsChangesNothing(t *testing.T) {
 		"keys that need a restart": {good + "\nserver: {http: \":1\", accessLog: all, limits: {idle: 3m}, drain: 1s}", fault.Conflict,
 			[]string{`server.http is "127.0.0.1:0" and would be ":1"`, `server.accessLog is "off" and would be "all"`, "server.limits.idle is 2m0s and would be 3m0s"}},
 		"bodies that gRPC cannot take": {strings.Replace(good, "name: a,", "name: a, limits: {bodyBytes: 1GiB},", 1), fault.Conflict,
-			[]string{"limits.bodyBytes would be 1GiB, and gRPC takes 16MiB"}},
+			[]string{"limits.bodyBytes would be 1GiB, and gRPC takes 64MiB"}},
 		"no services any more": {"", fault.Conflict, []string{"the file names no service, where it named 1"}},
 	} {
 		f.write(t, c.text)

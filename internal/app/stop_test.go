@@ -117,11 +117,11 @@ func TestAServerThatIsTerminatedWaitsForBalancers(t *testing.T) {
 		ended, fail = stop(ErrTerminated)
 		time.Sleep(c.Server.DrainDelay/2 - 1)
 		is("in the first half", ended, false, false)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		is("in the second half", ended, false, true)
 		time.Sleep(c.Server.DrainDelay/2 - 1)
 		is("before the end", ended, false, true)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		is("at the end", ended, true, true)
 		fail()
 		ended, fail = stop(ErrTerminated)
@@ -151,7 +151,7 @@ func TestAServerThatParts(t *testing.T) {
 			_, err = io.Copy(io.Discard, resp.Body) // else the connection is not kept
 			must(t, err)
 			resp.Body.Close()
-			if resp.Proto != what || resp.StatusCode != 200 {
+			if resp.Proto != what || resp.StatusCode != http.StatusOK {
 				t.Errorf("%s is answered with %s %s", what, resp.Proto, resp.Status)
 			}
 		}

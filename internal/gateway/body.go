@@ -20,11 +20,14 @@ func readBody(b *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int
 	var err error
 	if encoding == "" || encoding == "identity" {
 		if n := r.ContentLength; n > 0 {
-			b.Grow(int(n) + bytes.MinRead)
+			b.Grow(int(min(n, trustedLength)) + bytes.MinRead)
 		}
 		_, err = b.ReadFrom(body)
 	} else {
 		err = inflate(b, body, encoding, limit)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) { // which also ends the request's context, though its client is there
+		return &statusError{http.StatusRequestTimeout, fault.Invalidf("the body did not come in time")}
 	}
 	if tooBig, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(tooBig.Limit)
@@ -36,8 +39,6 @@ func readBody(b *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int
 		return fault.Invalidf("the body ends before its end")
 	}
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &statusError{http.StatusRequestTimeout, fault.Invalidf("the body did not come in time")}
 	case err != nil && r.Context().Err() != nil:
 		return errGone
 	case err != nil:
@@ -45,6 +46,9 @@ func readBody(b *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int
 	}
 	return nil
 }
+
+// trustedLength is how many bytes are set aside because a client says that it will send them. More come with what it sends.
+const trustedLength = 256 << 10
 
 func tooLarge(limit int64) error {
 	return &statusError{http.StatusRequestEntityTooLarge, fault.Invalidf("the body is larger than %d bytes", limit)}

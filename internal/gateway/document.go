@@ -31,9 +31,10 @@ func (g *Gateway) document(d Dialect, method string, answer func(r *http.Request
 			retryAfter(w.Header(), err)
 			out = d.Error(nil, status, public(err))
 		}
-		if status != statusGone {
-			g.write(w, r, status, out)
+		if status == statusGone {
+			hangUp()
 		}
+		g.write(w, r, status, out)
 	}
 }
 

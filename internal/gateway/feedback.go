@@ -85,7 +85,7 @@ func (f *feedback) answering(d Dialect, label string, cors bool, answer func(b *
 			status = f.failed(r.Context(), label, err)
 			switch status {
 			case statusGone:
-				return // nobody listens
+				hangUp()
 			case http.StatusMethodNotAllowed:
 				w.Header().Set("Allow", http.MethodPost)
 			case http.StatusServiceUnavailable, http.StatusInsufficientStorage:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -222,12 +223,45 @@ func TestAClientThatHangsUpIsNoFailureOfTheService(t *testing.T) {
 	cancel()
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v2/models/a/infer", strings.NewReader(fmt.Sprintf(v2Row, hangs)))
 	w := httptest.NewRecorder()
-	g.ServeHTTP(w, r)
+	func() {
+		defer func() {
+			if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
+				t.Errorf("the connection is not cut: %v", err)
+			}
+		}()
+		g.ServeHTTP(w, r)
+	}()
 	if w.Body.Len() != 0 {
 		t.Errorf("nobody listens, and yet: %s", w.Body)
 	}
 	if n := testutil.ToFloat64(g.metrics.requests.WithLabelValues("a", "stable", openInferenceLabel, "/v2/models/{name}/infer", "499")); n != 1 {
 		t.Errorf("counted %v times", n)
+	}
+}
+
+// A client that closes its sending half behind its request is taken to be gone, as net/http does. It gets no answer, which is the truth,
+// and not the empty 200 that net/http gives where a handler says nothing.
+func TestAClientThatClosesItsSendingHalfIsNotToldOfSuccess(t *testing.T) {
+	s := ready("a", 1)
+	s.options.Timeout = time.Minute
+	g := New(Options{Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	g.SetServices([]*Service{s})
+	server := httptest.NewServer(g)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	body := fmt.Sprintf(v2Row, hangs)
+	if _, err := fmt.Fprintf(conn, "POST /v2/models/a/infer HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", len(body), body); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(conn); err != nil || len(text) != 0 {
+		t.Errorf("it is told %q, %v", text, err)
 	}
 }
 

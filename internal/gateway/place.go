@@ -100,6 +100,9 @@ func (g *Gateway) predict(p place, find find) http.HandlerFunc {
 			took = time.Since(start)
 		}
 		g.done(b, &c, &q, answered{status, took, err})
+		if status == statusGone {
+			hangUp()
+		}
 	}
 }
 

@@ -21,6 +21,10 @@ const statusGone = 499
 
 var errGone = &statusError{statusGone, fault.Invalidf("the client hung up before the answer")}
 
+// hangUp ends a request of a client that hung up. One that only closed its sending half listens yet: it must not get the empty 200 that
+// net/http sends where nothing was answered, as that would acknowledge what was not done.
+func hangUp() { panic(http.ErrAbortHandler) }
+
 // soon is an error that may be gone in a second: whoever asks is told to ask again.
 type soon struct{ error }
 
