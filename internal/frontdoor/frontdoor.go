@@ -1,0 +1,72 @@
+// Package frontdoor stands between a TCP listener and net/http's server. It lets through only what has one reading: requests of HTTP/1.x
+// whose framing no two servers in a row can understand differently (RFC 9112, sections 2 to 7), and connections that begin with the
+// preface of h2.
+//
+// It parses no more than framing needs, changes no byte, and leaves all else to net/http, which reads the same bytes after it. Where
+// net/http alone is laxer, a request is refused here: lines that end in a bare line feed, values folded over lines, Content-Length beside
+// Transfer-Encoding or twice, Transfer-Encoding from a client of HTTP/1.0, whitespace in a chunk's size, extensions of chunks without end.
+package frontdoor
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+)
+
+// Listen returns l with its TCP connections guarded; others (a socket of the file system, which only its owner reaches) are left as they
+// are. The server that serves on it needs ConnState, and must speak h2 without TLS (http.Protocols), as what follows its preface is passed.
+func Listen(l net.Listener) net.Listener { return listener{l} }
+
+type listener struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (l listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if tcp, ok := c.(*net.TCPConn); ok {
+		return &conn{TCPConn: tcp}, err
+	}
+	return c, err
+}
+
+// ConnState is for http.Server.ConnState: a connection that a handler takes over (a WebSocket) speaks something else from then on, and is
+// guarded no longer.
+func ConnState(c net.Conn, s http.ConnState) {
+	if guarded, ok := c.(*conn); ok && s == http.StateHijacked {
+		guarded.taken.Store(true)
+	}
+}
+
+// conn is a guarded connection. What has the better of net.TCPConn (sending files, say) still has it.
+type conn struct {
+	*net.TCPConn
+	guard   guard
+	taken   atomic.Bool
+	refused bool
+	said    int // how much of refusal was read
+}
+
+// refusal is what the server reads in place of what was refused, and then the end: it is malformed wherever it comes, in a request's first
+// line, its headers, a chunk's size or a trailer, so that the server answers 400, or ends the body with an error, and closes.
+const refusal = "\x00:\r\n\r\n"
+
+// Read implements net.Conn. The server calls it from one goroutine at a time.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.taken.Load() {
+		return c.TCPConn.Read(p)
+	}
+	if !c.refused {
+		n, err := c.TCPConn.Read(p)
+		passed := c.guard.scan(p[:n])
+		c.refused = passed < n
+		if passed > 0 || !c.refused {
+			return passed, err
+		}
+	}
+	if c.said == len(refusal) {
+		return 0, io.EOF
+	}
+	n := copy(p, refusal[c.said:])
+	c.said += n
+	return n, nil
+}
