@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/serin-ml/serin/internal/config"
 )
 
 // witness is a handler that writes down what it saw.
@@ -47,7 +49,9 @@ func serveWitness(t *testing.T) (h *witness, address string) {
 	log := slog.New(slog.DiscardHandler)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- serveHTTP(ctx, l, httpServer(h, log), time.Second, log) }()
+	go func() {
+		ended <- serveHTTP(ctx, l, dataServer(h, config.Default().Server.Limits, log), func() time.Duration { return time.Second }, log)
+	}()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -224,6 +228,7 @@ func TestTheGatewayBehindTheFrontDoorReflectsNothing(t *testing.T) {
 		name, send string
 		status     int
 	}{
+		{"bare line feeds", "GET /healthz HTTP/1.1\nHost: a\n\n", http.StatusBadRequest},
 		{"CONNECT", "CONNECT b:80 HTTP/1.1\r\nHost: b:80\r\n\r\n", http.StatusNotFound},
 		{"TRACE", "TRACE /v2/models/m/infer HTTP/1.1\r\nHost: a\r\nCookie: secret\r\n\r\n", http.StatusMethodNotAllowed},
 		{"a preface that goes wrong", "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", http.StatusBadRequest},

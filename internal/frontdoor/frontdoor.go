@@ -1,4 +1,4 @@
-// Package frontdoor stands between a TCP listener and net/http's server. It lets through only what has one reading: requests of HTTP/1.x
+// Package frontdoor stands between a listener and net/http's server. It lets through only what has one reading: requests of HTTP/1.x
 // whose framing no two servers in a row can understand differently (RFC 9112, sections 2 to 7), and connections that begin with the
 // preface of h2.
 //
@@ -14,8 +14,8 @@ import (
 	"sync/atomic"
 )
 
-// Listen returns l with its TCP connections guarded; others (a socket of the file system, which only its owner reaches) are left as they
-// are. The server that serves on it needs ConnState, and must speak h2 without TLS (http.Protocols), as what follows its preface is passed.
+// Listen returns l with its connections guarded. The server that serves on it needs ConnState, and must speak h2 without TLS
+// (http.Protocols), as what follows its preface is passed.
 func Listen(l net.Listener) net.Listener { return listener{l} }
 
 type listener struct{ net.Listener }
@@ -23,10 +23,10 @@ type listener struct{ net.Listener }
 // Accept implements net.Listener.
 func (l listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	if tcp, ok := c.(*net.TCPConn); ok {
-		return &conn{TCPConn: tcp}, err
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	return &conn{Conn: c}, nil
 }
 
 // ConnState is for http.Server.ConnState: a connection that a handler takes over (a WebSocket) speaks something else from then on, and is
@@ -37,13 +37,24 @@ func ConnState(c net.Conn, s http.ConnState) {
 	}
 }
 
-// conn is a guarded connection. What has the better of net.TCPConn (sending files, say) still has it.
+// conn is a guarded connection.
 type conn struct {
-	*net.TCPConn
+	net.Conn
 	guard   guard
 	taken   atomic.Bool
 	refused bool
 	said    int // how much of refusal was read
+}
+
+// ReadFrom implements io.ReaderFrom, by which the kernel sends what it has already.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
+
+// CloseWrite lets a client read an answer that comes before all it sends has been read.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
 }
 
 // refusal is what the server reads in place of what was refused, and then the end: it is malformed wherever it comes, in a request's first
@@ -53,10 +64,10 @@ const refusal = "\x00:\r\n\r\n"
 // Read implements net.Conn. The server calls it from one goroutine at a time.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.taken.Load() {
-		return c.TCPConn.Read(p)
+		return c.Conn.Read(p)
 	}
 	if !c.refused {
-		n, err := c.TCPConn.Read(p)
+		n, err := c.Conn.Read(p)
 		passed := c.guard.scan(p[:n])
 		c.refused = passed < n
 		if passed > 0 || !c.refused {
