@@ -24,7 +24,7 @@ const ladder = `
 	event traffic bandit notify payload
 	store stat tensor
 	sqlite
-	jsonscan strictyaml
+	jsonscan strictyaml frontdoor
 	fault
 `
 

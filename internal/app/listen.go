@@ -14,6 +14,7 @@ import (
 
 	"github.com/serin-ml/serin/internal/config"
 	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/frontdoor"
 )
 
 // listen listens on a TCP address; what names the flag or key it came from. The kernel asks after clients that have been silent for long
@@ -108,7 +109,8 @@ func serveHTTP(ctx context.Context, l net.Listener, s *http.Server, drain func()
 		}
 		stopped <- err
 	})
-	err := s.Serve(l)
+	s.ConnState = frontdoor.ConnState
+	err := s.Serve(frontdoor.Listen(l))
 	if !stop() { // it has begun: its word is the last
 		return <-stopped
 	}

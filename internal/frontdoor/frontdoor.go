@@ -1,0 +1,83 @@
+// Package frontdoor stands between a listener and net/http's server. It lets through only what has one reading: requests of HTTP/1.x
+// whose framing no two servers in a row can understand differently (RFC 9112, sections 2 to 7), and connections that begin with the
+// preface of h2.
+//
+// It parses no more than framing needs, changes no byte, and leaves all else to net/http, which reads the same bytes after it. Where
+// net/http alone is laxer, a request is refused here: lines that end in a bare line feed, values folded over lines, Content-Length beside
+// Transfer-Encoding or twice, Transfer-Encoding from a client of HTTP/1.0, whitespace in a chunk's size, extensions of chunks without end.
+package frontdoor
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+)
+
+// Listen returns l with its connections guarded. The server that serves on it needs ConnState, and must speak h2 without TLS
+// (http.Protocols), as what follows its preface is passed.
+func Listen(l net.Listener) net.Listener { return listener{l} }
+
+type listener struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (l listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: c}, nil
+}
+
+// ConnState is for http.Server.ConnState: a connection that a handler takes over (a WebSocket) speaks something else from then on, and is
+// guarded no longer.
+func ConnState(c net.Conn, s http.ConnState) {
+	if guarded, ok := c.(*conn); ok && s == http.StateHijacked {
+		guarded.taken.Store(true)
+	}
+}
+
+// conn is a guarded connection.
+type conn struct {
+	net.Conn
+	guard   guard
+	taken   atomic.Bool
+	refused bool
+	said    int // how much of refusal was read
+}
+
+// ReadFrom implements io.ReaderFrom, by which the kernel sends what it has already.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
+
+// CloseWrite lets a client read an answer that comes before all it sends has been read.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// refusal is what the server reads in place of what was refused, and then the end: it is malformed wherever it comes, in a request's first
+// line, its headers, a chunk's size or a trailer, so that the server answers 400, or ends the body with an error, and closes.
+const refusal = "\x00:\r\n\r\n"
+
+// Read implements net.Conn. The server calls it from one goroutine at a time.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.taken.Load() {
+		return c.Conn.Read(p)
+	}
+	if !c.refused {
+		n, err := c.Conn.Read(p)
+		passed := c.guard.scan(p[:n])
+		c.refused = passed < n
+		if passed > 0 || !c.refused {
+			return passed, err
+		}
+	}
+	if c.said == len(refusal) {
+		return 0, io.EOF
+	}
+	n := copy(p, refusal[c.said:])
+	c.said += n
+	return n, nil
+}
