@@ -19,6 +19,7 @@ type answer struct {
 	status  int
 	length  int64 // -1: not told
 	chunked bool
+	old     bool // HTTP/1.0
 	last    bool // no answer follows on this connection
 	body    []byte
 }
@@ -46,7 +47,7 @@ var (
 	errField       = errors.New("the answer's header has a line that is no field")
 	errLength      = errors.New("the answer has a Content-Length that cannot be understood")
 	errBothLengths = errors.New("the answer has both Content-Length and Transfer-Encoding")
-	errEncoding    = errors.New("the answer has a Transfer-Encoding other than chunked")
+	errEncoding    = errors.New("the answer has a Transfer-Encoding other than chunked, or is of HTTP/1.0, which has none")
 	errChunk       = errors.New("the answer has a chunk that cannot be understood")
 	errSwitch      = errors.New("the server wants to switch to another protocol")
 	errShort       = errors.New("the connection was closed before the answer was whole")
@@ -163,7 +164,8 @@ func (a *answer) statusLine(line []byte) error {
 	if a.status < 100 {
 		return errStatusLine
 	}
-	a.last = line[7] == '0'
+	a.old = line[7] == '0'
+	a.last = a.old
 	a.state = readsFields
 	return nil
 }
@@ -185,7 +187,7 @@ func (a *answer) field(line []byte) error {
 		}
 	case len("Transfer-Encoding"):
 		if bytes.EqualFold(name, []byte("Transfer-Encoding")) {
-			if a.chunked || !bytes.EqualFold(value, []byte("chunked")) {
+			if a.old || a.chunked || !bytes.EqualFold(value, []byte("chunked")) {
 				return errEncoding
 			}
 			a.chunked = true

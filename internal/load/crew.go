@@ -148,7 +148,7 @@ func (c *crew) carry(ctx context.Context, l lane, t ticket) {
 	case r.problem != "" && ctx.Err() != nil:
 		c.run.cutOffOne()
 		return
-	case r.problem != "" && within.Err() != nil:
+	case r.problem != "" && at.done-t.due >= c.run.o.Timeout:
 		r.problem, r.example = tooLate, "no answer in time"
 	}
 	c.run.enter(t, at, r, body)

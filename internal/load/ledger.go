@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -184,7 +185,7 @@ func (l *ledger) report(r *Report) {
 		r.Statuses[l.name(status)] = n
 	}
 	r.Problems = []Problem{}
-	for _, p := range slices.SortedFunc(maps.Values(l.problems), func(a, b *Problem) int { return b.Count - a.Count }) {
+	for _, p := range slices.SortedFunc(maps.Values(l.problems), func(a, b *Problem) int { return cmp.Or(b.Count-a.Count, strings.Compare(a.Kind, b.Kind)) }) {
 		r.Problems = append(r.Problems, *p)
 	}
 	r.AskedRate, r.SentRate = l.due.rate(), l.sent.rate()

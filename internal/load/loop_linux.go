@@ -153,7 +153,7 @@ func (l *loop) send(ctx context.Context) (busy float64) {
 		}
 		for _, e := range l.events[:l.wait(wait)] {
 			if s := &l.slots[e.Fd]; s.round == e.Pad { // else of a connection that is gone
-				l.handle(e.Fd, s)
+				l.handle(e.Fd, s, e.Events)
 			}
 		}
 	}

@@ -85,7 +85,7 @@ func (s *slot) connectError() error {
 }
 
 // handle goes on with a slot whose socket has changed.
-func (l *loop) handle(i int32, s *slot) {
+func (l *loop) handle(i int32, s *slot, events uint32) {
 	if s.state == slotConnects {
 		if err := s.connectError(); err != nil {
 			l.finish(i, refusal(err), l.run.now())
@@ -98,7 +98,7 @@ func (l *loop) handle(i int32, s *slot) {
 		l.idle(i, s)
 	case len(s.out) > 0 && !l.write(i, s):
 	default:
-		l.read(i, s)
+		l.read(i, s, events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0)
 	}
 }
 
@@ -133,7 +133,7 @@ func (l *loop) write(i int32, s *slot) bool {
 		case unix.EINTR:
 		default:
 			// The server may have answered before it closed: that answer is what the client gets.
-			l.read(i, s)
+			l.read(i, s, true)
 			if s.busy {
 				l.finish(i, result{problem: brokenOff, example: errno.Error()}, l.run.now())
 			}
@@ -157,8 +157,8 @@ func (l *loop) receive(fd int) (n int, err error) {
 	}
 }
 
-// read reads what there is of an answer.
-func (l *loop) read(i int32, s *slot) {
+// read reads what there is of an answer. Ends says that the connection's end is known to have come too: no other event will tell.
+func (l *loop) read(i int32, s *slot, ends bool) {
 	for {
 		n, err := l.receive(s.fd)
 		switch {
@@ -187,8 +187,8 @@ func (l *loop) read(i int32, s *slot) {
 		case done:
 			l.finish(i, result{status: s.answer.status}, l.run.now())
 			return
-		case n < len(l.buffer):
-			return // the next edge brings the rest
+		case n < len(l.buffer) && !ends:
+			return // there is no more, and an event will tell when there is
 		}
 	}
 }
