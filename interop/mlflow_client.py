@@ -41,7 +41,7 @@ def refusals():
     for why, data, words in (
         ("a column too few", frame[columns[1:]], columns[0]),
         ("an unknown column", frame.rename(columns={columns[0]: "other"}), "other"),
-        ("text for a number", frame.astype({columns[0]: object}).replace({columns[0]: {frame[columns[0]][0]: "x"}}), columns[0]),
+        ("text for a number", frame.astype({columns[0]: object}).replace({columns[0]: {frame[columns[0]][0]: "x"}}), "text"),
         ("an array of a wrong width", np.zeros((1, 3)), "3"),
     ):
         e = check.raises(why, Exception, lambda: client.invoke(data))

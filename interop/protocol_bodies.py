@@ -24,11 +24,11 @@ if folder is None:
 MODELS = ("iris", "iris-bst")  # of KServe's tests, as JSON and in XGBoost's old binary format
 LENGTH = "Inference-Header-Content-Length"
 
-# What the models predict for the bodies that are for them: the classes that KServe's tests expect.
+# What the models predict for the bodies that are for them: the classes that KServe's tests expect, and for the last what XGBoost computes.
 V1 = {"kserve/iris_input.json": [1, 1], "kserve/iris_batch_input.json": [1, 1]}
 V2 = {
     "kserve/iris_input_v2.json": [1, 1], "kserve/iris_input_v2_all_binary.json": [1, 1], "kserve/iris_input_v2_binary.json": [1, 1],
-    "mlserver/bench_iris_rest.json": [1],
+    "mlserver/bench_iris_rest.json": [2],
 }
 GRPC = {"kserve/iris_input_v2_grpc.json": [1, 1]}
 

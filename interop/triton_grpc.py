@@ -33,6 +33,8 @@ def health():
     check.that("the server is ready", client.is_server_ready())
     check.that("a model is ready", client.is_model_ready("simple"))
     check.that("a model is ready by its version", client.is_model_ready("simple", client.get_model_metadata("simple").versions[0]))
+    e = check.raises("an unknown model", InferenceServerException, lambda: client.get_model_metadata("nobody"))
+    check.that("an unknown model is told in Triton's words", e.message().startswith("Request for unknown model"), e.message())
     server = client.get_server_metadata(as_json=True)
     check.that("the server says who it is", server["name"] == "serin" and server["version"], server)
     for extension in ("model_repository", "model_configuration", "statistics", "classification"):
@@ -179,7 +181,11 @@ def documents():
     shared.indexed(check, "index", client.get_model_repository_index(as_json=True)["models"])
 
 
-for part in (health, inference, many_at_once, streamed, stubs, documents):
+def control():
+    shared.controlled(check, "control", client)
+
+
+for part in (health, inference, many_at_once, streamed, stubs, documents, control):
     part()
 asyncio.run(with_asyncio())
 check.done("tritonclient")

@@ -40,6 +40,8 @@ def health():
     version = client.get_model_metadata("simple", query_params=query)["versions"][0]
     check.that("a model is ready by its version", client.is_model_ready("simple", version))
     check.that("another version is not ready", not client.is_model_ready("simple", "99"))
+    e = check.raises("an unknown model", InferenceServerException, lambda: client.get_model_metadata("nobody"))
+    check.that("an unknown model is told in Triton's words", e.message().startswith("Request for unknown model"), e.message())
     server = client.get_server_metadata(query_params=query)
     check.that("the server says who it is", server["name"] == "serin" and server["version"], server)
     for extension in ("binary_tensor_data", "model_repository", "model_configuration", "statistics", "classification"):
@@ -109,7 +111,11 @@ def documents():
     shared.indexed(check, "index", client.get_model_repository_index())
 
 
-for part in (health, inference, compression, ids, many_at_once, documents):
+def control():
+    shared.controlled(check, "control", client)
+
+
+for part in (health, inference, compression, ids, many_at_once, documents, control):
     part()
 asyncio.run(with_asyncio())
 check.done("tritonclient")

@@ -138,14 +138,14 @@ def described(check, what, metadata, config):
 
 
 def classes(check, what, infer):
-    """The classification extension: the largest values, with their places."""
+    """The classification extension: the largest values of each row, each with its place."""
     given, want = sums(np.int32, 2)
     got = infer("simple", given, ("OUTPUT0",), class_count=3).as_numpy("OUTPUT0")
     check.equal(f"{what}: three classes of each row", got.shape, (2, 3))
     for row, values in zip(got, want["OUTPUT0"]):
+        told = [(text if isinstance(text, str) else text.decode()).split(":") for text in row]
         order = sorted(range(16), key=lambda i: (-values[i], i))[:3]
-        check.equal(f"{what}: classes are the largest values", [text.decode().split(":") for text in row],
-                    [[f"{values[i]:f}", str(i)] if b"." in row[0] else [str(values[i]), str(i)] for i in order])
+        check.equal(f"{what}: classes are the largest values", [(float(v), int(i)) for v, i in told], [(values[i], i) for i in order])
 
 
 def counted(check, what, statistics, infer):
@@ -168,3 +168,22 @@ def indexed(check, what, entries):
     check.equal(f"{what}: the index has every model once", len(states), len(entries))
     for model in [*TEST_MODELS, "simple_identity", "installs"]:
         check.equal(f"{what}: the index has {model}", states.get(model), "READY")
+
+
+def controlled(check, what, client):
+    """Clients load and unload models, as far as the registry has them."""
+    client.load_model("simple_int8")
+    check.that(f"{what}: a loaded model is ready", client.is_model_ready("simple_int8"))
+    client.unload_model("simple_int8")
+    check.that(f"{what}: an unloaded model is not ready", not client.is_model_ready("simple_int8"))
+    check.that(f"{what}: the others are", client.is_model_ready("simple"))
+    client.load_model("simple_int8")
+    check.that(f"{what}: a model that is loaded again is ready", client.is_model_ready("simple_int8"))
+    for why, ask in (
+        ("an unknown model", lambda: client.load_model("nobody")),
+        ("a configuration that is none", lambda: client.load_model("simple", config="{{")),
+        ("a configuration", lambda: client.load_model("simple", config='{"max_batch_size": 16}')),
+    ):
+        e = check.raises(f"{what}: {why}", InferenceServerException, ask)
+        check.that(f"{what}: {why} is told", "failed to load" in e.message(), e.message())
+    check.raises(f"{what}: an unknown model to unload", InferenceServerException, lambda: client.unload_model("nobody"))

@@ -14,7 +14,7 @@ import (
 )
 
 // TestMigrationGuidesRunByCopyAndPaste runs the shell blocks of each docs/guides/migrate-from-*.md in one shell, in order, each to the end
-// without an error. Ports are free ones; all else is as it stands there.
+// without an error. Ports are free ones and servers stop more quickly; all else is as it stands there.
 func TestMigrationGuidesRunByCopyAndPaste(t *testing.T) {
 	if testing.Short() {
 		t.Skip("servers take some seconds to stop")
@@ -73,6 +73,7 @@ func TestMigrationGuidesRunByCopyAndPaste(t *testing.T) {
 			script := "set -eu -o pipefail\n" + strings.Join(blocks(string(guide), "sh"), "")
 			script = strings.NewReplacer(
 				"localhost:8080", web, "localhost:8000", web, "localhost:8501", web, "localhost:5000", web, "localhost:8001", rpc,
+				"kill $SERVER", "kill -INT $SERVER", // which does not wait for balancers
 			).Replace(script)
 			out := shell(t, clone(t, root), script, "SERIN_HTTP="+web, "SERIN_GRPC="+rpc, "SERIN_CONTROL=127.0.0.1:0")
 			rest := out

@@ -130,7 +130,7 @@ func (g *Gateway) whetherServiceReady(s *Service, version string) error {
 
 // whetherModelReady is whetherServiceReady for the service of that name.
 func (g *Gateway) whetherModelReady(name, version string) error {
-	s, err := g.services.Load().named(name)
+	s, err := g.services.Load().model(name)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/wire"
 )
 
@@ -14,8 +15,10 @@ const openInferenceLabel = "openinference"
 // registry's number, and only one that is live answers.
 func (g *Gateway) routeOpenInference() {
 	const models = "/v2/models/{name}"
-	infer := g.predict(place{spot: g.spotAt(spot{label: openInferenceLabel, route: models + "/infer"}), dialect: wire.OpenInference{}}, byPath)
-	g.get("/v2", func(*http.Request) ([]byte, error) { return wire.AppendServerMetadata(nil, g.serverInfo()), nil })
+	infer := g.predict(place{spot: g.spotAt(spot{label: openInferenceLabel, route: models + "/infer"}), dialect: wire.OpenInference{}}, byModel)
+	for _, path := range []string{"/v2", "/v2/{$}"} { // the protocol's text has the one, its OpenAPI document the other
+		g.get(path, func(*http.Request) ([]byte, error) { return wire.AppendServerMetadata(nil, g.serverInfo()), nil })
+	}
 	g.get("/v2/health/live", func(*http.Request) ([]byte, error) { return wire.AppendServerLive(nil, true), nil })
 	g.get("/v2/health/ready", func(*http.Request) ([]byte, error) {
 		return wire.AppendServerReady(nil, true), g.whetherReady()
@@ -43,6 +46,21 @@ func (g *Gateway) routeOpenInference() {
 			return wire.AppendModelReady(nil, name, true), g.whetherModelReady(name, r.PathValue("version"))
 		})
 	}
+}
+
+// byModel finds what the path names as a model.
+func byModel(t *table, r *http.Request) (*Service, string, error) {
+	s, err := t.model(r.PathValue("name"))
+	return s, r.PathValue("version"), err
+}
+
+// model finds a service by name for those who call it a model. What is said of one that is not there begins as Triton begins it, which its
+// clients look for.
+func (t *table) model(name string) (*Service, error) {
+	if s := t.byName[name]; s != nil {
+		return s, nil
+	}
+	return nil, fault.NotFoundf("Request for unknown model: no service named %.80q", name)
 }
 
 // get mounts a document that takes no body, with errors in the Open Inference form.
@@ -76,7 +94,7 @@ func (g *Gateway) statistics() (list []wire.ModelStatistics) {
 
 // modelStatistics are those of the live versions of a service, or of one of them.
 func (g *Gateway) modelStatistics(name, version string) ([]wire.ModelStatistics, error) {
-	s, err := g.services.Load().named(name)
+	s, err := g.services.Load().model(name)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +106,7 @@ func (g *Gateway) modelStatistics(name, version string) ([]wire.ModelStatistics,
 
 // modelInfo is what is said of a service's model: of the version named, else of the one that speaks for the service.
 func (g *Gateway) modelInfo(name, version string) (wire.ModelInfo, error) {
-	s, err := g.services.Load().named(name)
+	s, err := g.services.Load().model(name)
 	if err != nil {
 		return wire.ModelInfo{}, err
 	}

@@ -73,7 +73,7 @@ func (g *Gateway) inferenceTarget(t *table, b *buffers) (*Service, string, error
 		s, err := t.byMetadata(b)
 		return s, version, err
 	}
-	s, err := t.named(model)
+	s, err := t.model(model)
 	return s, version, err
 }
 

@@ -33,7 +33,8 @@ func (g *Gateway) routeV1() {
 	g.mux.HandleFunc("/v1/models", g.document(wire.V1{}, http.MethodGet, func(*http.Request, []byte) ([]byte, error) {
 		return wire.V1ModelList(g.names()), nil
 	}))
-	g.mux.HandleFunc("/v1/models:predict", v.predict) // of one model, as Seldon's executor takes it
+	g.mux.HandleFunc("/{$}", g.text("application/json", `{"status":"alive"}`, nil)) // how KServe's v1 tells that a server is live
+	g.mux.HandleFunc("/v1/models:predict", v.predict)                               // of one model, as Seldon's executor takes it
 	for _, model := range []string{"/v1/models/{name}", "/v1/models/{name}/versions/{version}", "/v1/models/{name}/labels/{label}"} {
 		g.mux.Handle(model, v)
 		g.mux.HandleFunc(model+"/metadata", g.document(wire.V1{}, http.MethodGet, v.metadata))

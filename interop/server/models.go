@@ -19,6 +19,7 @@ import (
 //	simple_int8      the same with INT8, which wrap as 8-bit numbers do
 //	simple_string    the same with BYTES that hold decimal text of 32-bit numbers
 //	simple_identity  INPUT0 BYTES [-1,-1] -> OUTPUT0, the same
+//	densenet_onnx    data_0 FP32 [3,224,224] -> fc6_1 FP32 [1000], no network but sums of its input; it takes no batches
 type testModels struct{}
 
 var _ predict.Runtime = testModels{}
@@ -64,6 +65,8 @@ func (testModels) Open(_ context.Context, a predict.Artefact, o predict.Options)
 		return addSub[int32]{tensor.Bytes, 16}, nil
 	case "simple_identity":
 		return identity{}, nil
+	case "densenet_onnx":
+		return picture{}, nil
 	}
 	return nil, fault.Invalidf("test models: no file names a test model (found %q)", name)
 }
@@ -187,4 +190,31 @@ func (identity) Predict(ctx context.Context, r *tensor.Request) (*tensor.Respons
 		return nil, err
 	}
 	return &tensor.Response{Outputs: []tensor.Tensor{out}}, nil
+}
+
+// picture adds up the values of a picture: each goes to one of a thousand sums, in turn.
+type picture struct{}
+
+// Signature implements predict.Model.
+func (picture) Signature() tensor.Signature {
+	return tensor.Signature{
+		Inputs:  []tensor.Spec{{Name: "data_0", DType: tensor.Float32, Shape: []int{3, 224, 224}}},
+		Outputs: []tensor.Spec{{Name: "fc6_1", DType: tensor.Float32, Shape: []int{1000}}},
+	}
+}
+
+// Predict implements predict.Model.
+func (picture) Predict(ctx context.Context, r *tensor.Request) (*tensor.Response, error) {
+	values, err := r.Inputs[0].Float32s()
+	if err != nil {
+		return nil, err
+	}
+	sums := make([]float32, 1000)
+	for i, v := range values {
+		sums[i%len(sums)] += v
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return &tensor.Response{Outputs: []tensor.Tensor{tensor.New("fc6_1", []int{len(sums)}, sums)}}, nil
 }

@@ -87,3 +87,24 @@ func TestWhatATypeCannotHoldIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestAPictureIsAddedUp(t *testing.T) {
+	pixels := make([]float32, 3*224*224)
+	for i := range pixels {
+		pixels[i] = float32(i % 1000)
+	}
+	got, err := picture{}.Predict(t.Context(), &tensor.Request{Inputs: []tensor.Tensor{tensor.New("data_0", []int{3, 224, 224}, pixels)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums := got.Outputs[0].Data.([]float32)
+	for i, v := range sums { // 150,528 pixels: 151 for each of the first 528 sums, 150 for the others
+		want := float32(150 * i)
+		if i < 528 {
+			want = float32(151 * i)
+		}
+		if v != want {
+			t.Fatalf("sum %d is %g, not %g", i, v, want)
+		}
+	}
+}
