@@ -217,7 +217,7 @@ func (f *follower) follow(ctx context.Context, s *followed) {
 	}
 	s.variant.Swap(&gateway.Live{
 		Model: live.Model, Name: version.Model, Number: version.Number, Semver: version.Semver,
-		Digest: version.Digest.String(), Runtime: version.Runtime,
+		Digest: version.Digest.String(), Runtime: version.Runtime, Example: live.Example(),
 	})
 	f.log.Info("a model is live", "service", s.variant.Service().Name(), "variant", s.variant.Name(), "model", version.Model, "version", version.Number,
 		"semver", version.Semver, "digest", version.Digest.Short())
