@@ -2,7 +2,7 @@
 # All tests: first plainly, with the real libraries as oracles; then the quick ones under the race detector.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/venv.sh xgboost xgboost17 lightgbm mlflow
+scripts/venv.sh xgboost xgboost17 lightgbm mlflow openapi
 go test -timeout 20m "$@" ./...
 
 # The race detector needs a C compiler.

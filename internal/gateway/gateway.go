@@ -88,6 +88,7 @@ func New(o Options) *Gateway {
 	g.routeV1()
 	g.routeMLflow()
 	g.routeFeedback()
+	g.routeDocs()
 	return g
 }
 

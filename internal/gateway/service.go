@@ -7,6 +7,7 @@ import (
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/predict"
+	"github.com/serin-ml/serin/internal/tensor"
 	"github.com/serin-ml/serin/internal/traffic"
 )
 
@@ -72,6 +73,7 @@ type Live struct {
 	Semver  string
 	Digest  string
 	Runtime string
+	Example []tensor.Tensor // one row that the model was asked already, as its documentation shows; nil: none is known
 
 	statistics statistics
 }

@@ -204,6 +204,23 @@ func normalSide(specs []tensor.Spec, side map[string]Values, what string, all bo
 	return out, nil
 }
 
+// Example returns one row that the version was asked when it was loaded: the first of its golden rows, or zeros and empty text. It is nil
+// where neither can be had. A model need not take zeros.
+func (l Live) Example() []tensor.Tensor {
+	var list []tensor.Tensor
+	for _, spec := range l.Manifest.Signature.Inputs {
+		t, err := zeros(spec)
+		if g := l.Manifest.Golden; g != nil && len(g.Rows) > 0 {
+			t, err = rowOf(spec, g.Rows[0].Inputs[spec.Name])
+		}
+		if err != nil {
+			return nil
+		}
+		list = append(list, t)
+	}
+	return list
+}
+
 // check asks the model every row and compares. Its errors are Invalid and say the row, the output, and both values.
 func (g Golden) check(ctx context.Context, m predict.Model, sig tensor.Signature) error {
 	for i, row := range g.Rows {
