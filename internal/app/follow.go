@@ -8,8 +8,10 @@ import (
 
 	"github.com/serin-ml/serin/internal/config"
 	"github.com/serin-ml/serin/internal/gateway"
+	"github.com/serin-ml/serin/internal/predict"
 	"github.com/serin-ml/serin/internal/registry"
 	"github.com/serin-ml/serin/internal/store"
+	"github.com/serin-ml/serin/internal/tensor"
 )
 
 const (
@@ -229,11 +231,11 @@ func (f *follower) load(ctx context.Context, v registry.Version) (*gateway.Live,
 	if err != nil {
 		return nil, err
 	}
-	return liveAs(v, gateway.Live{Model: loaded.Model, Example: loaded.Example()}), nil
+	return liveOf(v, loaded.Model, loaded.Example()), nil
 }
 
-// liveAs tells of what lives as the version v, which others with the same content may be as well.
-func liveAs(v registry.Version, live gateway.Live) *gateway.Live {
-	live.Name, live.Number, live.Semver, live.Digest, live.Runtime = v.Model, v.Number, v.Semver, v.Digest.String(), v.Runtime
-	return &live
+func liveOf(v registry.Version, model predict.Model, example []tensor.Tensor) *gateway.Live {
+	return &gateway.Live{
+		Model: model, Name: v.Model, Number: v.Number, Semver: v.Semver, Digest: v.Digest.String(), Runtime: v.Runtime, Example: example,
+	}
 }

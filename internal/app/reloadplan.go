@@ -156,7 +156,7 @@ func (p *plan) load(ctx context.Context, f *follower) (mistakes []error) {
 			mistakes = append(mistakes, w.mistake(err))
 			continue
 		}
-		w.variant.Swap(liveAs(w.version, *have[digest]))
+		w.variant.Swap(liveOf(w.version, have[digest].Model, have[digest].Example))
 	}
 	return mistakes
 }

@@ -41,8 +41,8 @@ func value(t *tensor.Tensor, i int) any {
 	return values[i]
 }
 
-// row is the only row of an input: a value, or lists.
-func row(t *tensor.Tensor) any {
+// firstRow is the only row of an input: a value, or lists.
+func firstRow(t *tensor.Tensor) any {
 	v, _ := lists(t, t.Shape[min(1, len(t.Shape)):], 0)
 	return v
 }
@@ -73,7 +73,7 @@ func (e *example) named() object {
 	for i := range e.inputs {
 		t, p := &e.inputs[i], &e.signature.Inputs[i]
 		if len(p.Shape) != 2 || len(p.Columns) != t.Len() {
-			o = append(o, member{p.Name, row(t)})
+			o = append(o, member{p.Name, firstRow(t)})
 			continue
 		}
 		for k, column := range p.Columns {
@@ -101,7 +101,7 @@ func (e *example) seldon() (forms []any) {
 		if len(p.Columns) > 0 && len(p.Shape) == 2 {
 			data = append(data, member{"names", p.Columns})
 		}
-		forms = append(forms, object{{"data", append(data, member{"ndarray", []any{row(t)}})}})
+		forms = append(forms, object{{"data", append(data, member{"ndarray", []any{firstRow(t)}})}})
 	}
 	return append(forms, object{{"jsonData", []any{e.named()}}}, object{{"jsonData", e.named()}})
 }
@@ -109,7 +109,7 @@ func (e *example) seldon() (forms []any) {
 // lists is the row as a list for v1 and MLflow, or a bare value for a model that takes one.
 func (e *example) list() any {
 	if len(e.inputs) == 1 {
-		return row(&e.inputs[0])
+		return firstRow(&e.inputs[0])
 	}
 	return e.named()
 }

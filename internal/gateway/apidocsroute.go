@@ -209,7 +209,7 @@ func (w *routeDocs) valueSchema(p wire.MappedPlace) any {
 func (w *routeDocs) exampleOf(p wire.MappedPlace) any {
 	t := &w.v.example.inputs[p.Input]
 	if p.Width > 1 {
-		return row(t)
+		return firstRow(t)
 	}
 	v := value(t, p.At)
 	if p.Values == nil {

@@ -206,7 +206,7 @@ func TestTheAccessLogHasALineForEachRequest(t *testing.T) {
 	const (
 		good = `level=INFO msg=request service=a variant=stable dialect=openinference route=/v2/models/{name}/infer status=200 bytesIn=83 bytes=126`
 		bad  = `msg="request refused" service=a variant=stable dialect=openinference route=/v2/models/{name}/infer status=400 bytesIn=1 bytes=66 error=`
-		none = `msg="request refused" dialect=openinference route=/v2/models/{name}/infer status=404 bytesIn=0 bytes=34 error=`
+		none = `msg="request refused" dialect=openinference route=/v2/models/{name}/infer status=404 bytesIn=0 bytes=61 error=`
 		ours = `level=ERROR msg="request failed" service=a variant=stable dialect=openinference route=/v2/models/{name}/infer status=500 bytesIn=84 bytes=44 error="the disk holding secrets at 10.0.0.7 failed"`
 	)
 	for _, tt := range []struct {
