@@ -50,6 +50,7 @@ func (c *openInferenceCall) decode(text []byte) error {
 		return fault.Invalidf("%d bytes of binary data belong to no input: binary_data_size of each input must say how many are its own", len(c.raw))
 	}
 	c.nameInputs(c.signature)
+	c.nameOutputs(c.signature)
 	return nil
 }
 

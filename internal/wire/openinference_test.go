@@ -167,6 +167,52 @@ func TestOpenInferenceNamesThatCountStandForThePlace(t *testing.T) {
 	}
 }
 
+func TestOpenInferenceOutputsThatCountStandForThePlace(t *testing.T) {
+	for asked, want := range map[string][2]string{ // what the model is asked for, what the answer calls it
+		"output-0":          {"probabilities", "output-0"},
+		"OUTPUT1 OUTPUT2":   {"probabilities label", "OUTPUT1 OUTPUT2"},
+		"label":             {"label", "label"},
+		"rank output-0":     {"rank output-0", ""},
+		"output-1 output-0": {"output-1 output-0", ""},
+		"o0 o1 o2":          {"o0 o1 o2", ""}, // rank is not among those that the model gives by itself
+	} {
+		var outputs []string
+		for name := range strings.FieldsSeq(asked) {
+			outputs = append(outputs, `{"name":"`+name+`"}`)
+		}
+		body := `{"inputs":[{"name":"input","shape":[1,3],"datatype":"FP64","data":[1,2,3]}],"outputs":[` + strings.Join(outputs, ",") + `]}`
+		x, err := OpenInference{}.Decode([]byte(body), classes, Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(x.Request().Outputs, " "); got != want[0] {
+			t.Errorf("%s asks for %s, want %s", asked, got, want[0])
+		}
+		if want[1] == "" {
+			continue
+		}
+		var resp tensor.Response
+		for _, name := range x.Request().Outputs {
+			resp.Outputs = append(resp.Outputs, tensor.New(name, []int{1}, []float32{1}))
+		}
+		answer, err := x.Answer(nil, Meta{}, &resp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told struct{ Outputs []struct{ Name string } }
+		if err := json.Unmarshal(answer, &told); err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, o := range told.Outputs {
+			names = append(names, o.Name)
+		}
+		if got := strings.Join(names, " "); got != want[1] {
+			t.Errorf("%s is answered as %s, want %s", asked, got, want[1])
+		}
+	}
+}
+
 // anyTensor draws a tensor of any datatype that JSON can carry.
 func anyTensor(t *rapid.T, name string) tensor.Tensor {
 	shape := rapid.SliceOfN(rapid.IntRange(0, 4), 0, 4).Draw(t, "shape")

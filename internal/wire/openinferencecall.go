@@ -99,7 +99,7 @@ func (c *inference) given(i int, resp *tensor.Response, s tensor.Signature) (o *
 	if err := o.Check(); err != nil {
 		return nil, false, fault.Internalf("the model's answer: %s", err.Error())
 	}
-	if i >= len(c.wishes) || c.wishes[i].name != o.Name { // outputs come in the order asked for
+	if i >= len(c.wishes) || c.request.Outputs[i] != o.Name { // outputs come in the order asked for
 		return o, c.binary, nil
 	}
 	w := &c.wishes[i]
@@ -109,6 +109,10 @@ func (c *inference) given(i int, resp *tensor.Response, s tensor.Signature) (o *
 			labels = s.Outputs[at].Labels
 		}
 		o = topClasses(o, labels, w.classes)
+	}
+	if w.name != o.Name {
+		called := *o
+		called.Name, o = w.name, &called
 	}
 	return o, w.binary || !w.told && c.binary, nil
 }
@@ -139,6 +143,20 @@ func knownName(specs []tensor.Spec, name []byte) string {
 		}
 	}
 	return string(name)
+}
+
+// nameOutputs takes outputs that are only counted (output-0, output-1, ...) for the first of those that the model gives by itself. They are
+// answered under the names asked for.
+func (c *inference) nameOutputs(s tensor.Signature) {
+	asked := c.request.Outputs
+	if len(asked) == 0 || indexOfSpec(s.Outputs, asked[0]) >= 0 || !positional(asked) {
+		return
+	}
+	names := s.Wanted(&tensor.Request{})
+	if len(names) < len(asked) || slices.ContainsFunc(asked, func(name string) bool { return indexOfSpec(s.Outputs, name) >= 0 }) {
+		return
+	}
+	copy(asked, names)
 }
 
 // nameInputs gives the model's names to inputs that are only counted (input-0, input-1, ...): KServe's and MLServer's clients make such

@@ -65,6 +65,7 @@ func (OpenInferenceProto) Decode(body []byte, signature tensor.Signature, l Limi
 		c.request.Inputs = append(c.request.Inputs, tensor.Tensor{Name: in.name, Shape: in.shape, Data: data})
 	}
 	c.nameInputs(signature)
+	c.nameOutputs(signature)
 	return c, nil
 }
 
