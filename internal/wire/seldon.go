@@ -12,7 +12,7 @@ import (
 //	payload        what a model with one input gets
 //	data.tensor    numbers of a shape
 //	data.ndarray   nested arrays of numbers, or of texts for an input of BYTES
-//	data.tftensor  TensorFlow's TensorProto, of DT_FLOAT, DT_DOUBLE, DT_INT32, DT_INT64, DT_BOOL or DT_STRING
+//	data.tftensor  TensorFlow's TensorProto, of single or double floats, whole numbers, bools or strings
 //	strData        one row of one text, for an input of BYTES
 //	binData        the same of any bytes, in base64
 //	jsonData       as data.ndarray, or rows by column: {"age": [1, 2]}, {"age": 1} or [{"age": 1}, {"age": 2}]
@@ -240,21 +240,38 @@ func (q *seldonQuestion) nameColumns() error {
 	if order == nil {
 		return nil
 	}
-	switch data := q.input[0].Data.(type) {
+	reorderAny(q.input[0].Data, order)
+	return nil
+}
+
+// reorderAny puts the columns of a tensor's data in order, in place.
+func reorderAny(data any, order []int) {
+	switch data := data.(type) {
 	case []float32:
 		reorder(data, order)
 	case []float64:
 		reorder(data, order)
 	case []string:
 		reorder(data, order)
+	case []bool:
+		reorder(data, order)
 	case []int64:
 		reorder(data, order)
 	case []int32:
 		reorder(data, order)
-	case []bool:
+	case []int16:
+		reorder(data, order)
+	case []int8:
+		reorder(data, order)
+	case []uint64:
+		reorder(data, order)
+	case []uint32:
+		reorder(data, order)
+	case []uint16:
+		reorder(data, order)
+	case []uint8:
 		reorder(data, order)
 	}
-	return nil
 }
 
 // Request returns what is asked.

@@ -151,7 +151,9 @@ func TestSeldonAnswersReadBack(t *testing.T) {
 		n, _ := tensor.Elements(shape)
 		want := tensor.New("", shape, rapid.SliceOfN(rapid.Float64Range(-math.MaxFloat64, math.MaxFloat64), n, n).Draw(t, "data"))
 		sig := tensor.Signature{Inputs: []tensor.Spec{{DType: tensor.Float64, Shape: make([]int, 0)}}}
-		for _, form := range []string{`{"data":{"tensor":{"shape":[1],"values":[1]}}}`, `{"data":{"ndarray":[1]}}`} {
+		for _, form := range []string{
+			`{"data":{"tensor":{"shape":[1],"values":[1]}}}`, `{"data":{"ndarray":[1]}}`, `{"data":{"tftensor":{"dtype":"DT_DOUBLE","doubleVal":[1]}}}`,
+		} {
 			x, err := Seldon{}.Decode([]byte(form), sig, Limits{})
 			if err != nil {
 				t.Fatal(err)

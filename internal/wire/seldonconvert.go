@@ -11,18 +11,26 @@ import (
 // maxExact is from where a double no longer holds every whole number.
 const maxExact = 1 << 53
 
-// convert makes the doubles of t those of the type of the input that they are for. Data of a type of its own, which a tftensor brings, is
-// left as it is.
+// convert makes the floats of t numbers of the type of the input that they are for. Whole numbers, which a tftensor brings, are left as
+// they are.
 func (q *seldonQuestion) convert(t *tensor.Tensor) error {
-	data, ok := t.Data.([]float64)
-	if !ok {
-		return nil
-	}
 	spec := &q.model.Inputs[0]
 	for i := range q.model.Inputs {
 		if q.model.Inputs[i].Name == t.Name {
 			spec = &q.model.Inputs[i]
 		}
+	}
+	var data []float64
+	switch floats := t.Data.(type) {
+	case []float64:
+		data = floats
+	case []float32:
+		if spec.DType == tensor.Float32 || spec.DType == tensor.Float64 {
+			return nil
+		}
+		data, _ = t.Float64s() // of floats always
+	default:
+		return nil
 	}
 	at := -1
 	switch spec.DType {

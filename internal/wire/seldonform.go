@@ -50,17 +50,26 @@ func formMessage(body []byte) ([]byte, error) {
 	if text := bytes.TrimLeft(body, " \t\r\n"); len(text) > 0 && text[0] == '{' {
 		return body, nil
 	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, fault.Invalidf("the form is malformed: %w", err)
+	found := false
+	var message string
+	for field := range bytes.SplitSeq(body, []byte{'&'}) { // what else the form holds is not looked at
+		name, value, _ := bytes.Cut(field, []byte{'='})
+		if string(name) != "json" {
+			continue
+		}
+		if found {
+			return nil, fault.Invalidf("the form has the field json twice")
+		}
+		found = true
+		var err error
+		if message, err = url.QueryUnescape(string(value)); err != nil {
+			return nil, malformed(err)
+		}
 	}
-	switch messages := form["json"]; len(messages) {
-	case 0:
+	if !found {
 		return nil, fault.Invalidf("the form has no field json").WithHint("send the message as JSON, or in a form's field json")
-	case 1:
-		return []byte(messages[0]), nil
 	}
-	return nil, fault.Invalidf("the form has the field json twice")
+	return []byte(message), nil
 }
 
 // maxParts is how many parts a form may have; a message has seven fields.

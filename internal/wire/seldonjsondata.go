@@ -83,6 +83,10 @@ func (c *seldonCall) inputs() {
 func (c *seldonCall) namedInput(input, most int) tensor.Tensor {
 	spec := &c.model.Inputs[input]
 	t := tensor.Tensor{Name: spec.Name}
+	if most < 1 {
+		c.fail(fault.Invalidf("jsonData has more than %d values; send the rows in several requests", c.limits.Elements))
+		return t
+	}
 	if c.s.Peek() != jsonscan.Array {
 		t.Data = c.single(input)
 		t.Shape = slices.Repeat([]int{1}, min(len(spec.Shape), maxRank))
@@ -98,6 +102,9 @@ func (c *seldonCall) namedInput(input, most int) tensor.Tensor {
 	t.Shape = slices.Clone(c.array.shape())
 	if len(t.Shape) == 1 && len(spec.Shape) == 2 && spec.Shape[1] == 1 {
 		t.Shape = append(t.Shape, 1)
+		if t.Shape[0] > c.limits.Rows {
+			c.fail(fault.Invalidf("jsonData, input %q has %d rows; a request may have %d", spec.Name, t.Shape[0], c.limits.Rows))
+		}
 	}
 	return t
 }

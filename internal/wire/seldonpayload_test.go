@@ -91,6 +91,10 @@ var payloads = []struct {
 	{"tftensor of int64", "big", `{"data":{"tftensor":{"dtype":"DT_INT64","tensorShape":{"dim":[{"size":"2"}]},"int64Val":["9007199254740993","-1"]}}}`, of([]int{2}, int64(9007199254740993), -1), ""},
 	{"tftensor of int64 as floats", "wide", `{"data":{"names":["b","a","c"],"tftensor":{"dtype":"DT_INT64","tensorShape":{"dim":[{"size":"1"},{"size":"3"}]},"int64Val":["2","1","3"]}}}`,
 		of([]int{1, 3}, int64(1), 2, 3), ""},
+	{"tftensor of int8 in another order", "wide", `{"data":{"names":["c","a","b"],"tftensor":{"dtype":"DT_INT8","tensorShape":{"dim":[{"size":"1"},{"size":"3"}]},"tensorContent":"AwEC"}}}`,
+		of([]int{1, 3}, int8(1), 2, 3), ""},
+	{"tftensor of floats for whole numbers", "whole", `{"data":{"tftensor":{"dtype":"DT_FLOAT","tensorShape":{"dim":[{"size":"1"},{"size":"2"}]},"floatVal":[1,-2]}}}`, of([]int{1, 2}, int32(1), -2), ""},
+	{"tftensor of a fraction for whole numbers", "whole", `{"data":{"tftensor":{"dtype":"DT_FLOAT","tensorShape":{"dim":[{"size":"1"},{"size":"2"}]},"floatVal":[1,2.5]}}}`, nil, "data.tftensor, row 0, value 1: 2.5 is no INT32"},
 	{"tftensor of bytes", "whole", `{"data":{"tftensor":{"dtype":"DT_UINT8","tensorShape":{"dim":[{"size":"1"},{"size":"2"}]},"tensorContent":"Af8="}}}`, of([]int{1, 2}, uint8(1), 255), ""},
 	{"tftensor of one int16", "big", `{"data":{"tftensor":{"dtype":"DT_INT16","tensorShape":{"dim":[{"size":"1"}]},"intVal":[-5]}}}`, of([]int{1}, int16(-5)), ""},
 	{"tftensor of bools", "wide", `{"data":{"names":["b","a","c"],"tftensor":{"dtype":"DT_BOOL","tensorShape":{"dim":[{"size":"1"},{"size":"3"}]},"boolVal":[true,false,true]}}}`,
@@ -159,6 +163,7 @@ var payloads = []struct {
 	{"jsonData of a row for texts", "review", `{"jsonData":[1]}`, nil, "where a string should be"},
 
 	{"customData (JSON)", "score", `{"customData":{"@type":"type.googleapis.com/x"}}`, nil, "customData is not supported"},
+	{"jsonData null", "big", `{"jsonData":null}`, nil, "the request has no data"},
 	{"no payload", "score", `{"meta":{"puid":"1"}}`, nil, "the request has no data"},
 	{"data without a payload", "score", `{"data":{"names":["a"]}}`, nil, "the request has no data"},
 }

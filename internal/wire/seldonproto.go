@@ -273,6 +273,10 @@ func (c *seldonProtoCall) jsonData(value []byte) error {
 	if err != nil {
 		return fault.Invalidf("jsonData: %w", err)
 	}
+	if string(text) == "null" { // which is as good as none, as in JSON
+		c.form = noForm
+		return nil
+	}
 	call := &seldonCall{seldonQuestion: c.seldonQuestion}
 	call.scan(text)
 	call.jsonData()

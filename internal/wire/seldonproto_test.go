@@ -375,10 +375,18 @@ func TestSeldonProtoKeepsLimits(t *testing.T) {
 		{`{"jsonData":[` + strings.TrimSuffix(strings.Repeat(`{"a":1,"b":2,"c":3},`, 5), ",") + `]}`, "more than 4 rows"},
 		{`{"jsonData":{"a":[` + flat(5) + `],"b":[` + flat(5) + `],"c":[` + flat(5) + `]}}`, "5 rows; a request may have 4"},
 		{`{"jsonData":{"a":[` + flat(16) + `]}}`, "more than 15 values"},
+		{`{"jsonData":{"user":[` + flat(4) + `],"price":[` + flat(4) + `]}}`, ""},
+		{`{"jsonData":{"price":[` + flat(5) + `]}}`, "5 rows; a request may have 4"},
+		{`{"jsonData":{"user":[` + flat(16) + `],"price":1}}`, "more than 1"},
+		{`{"jsonData":{"user":[` + flat(15) + `],"price":1}}`, "more than 1"},
 	} {
 		body := l.must(seldonMessage, tt.body)
-		_, asProto := SeldonProto{}.Decode(body, score, small)
-		_, asJSON := Seldon{}.Decode([]byte(tt.body), score, small)
+		model := score
+		if strings.Contains(tt.body, "price") {
+			model = pair
+		}
+		_, asProto := SeldonProto{}.Decode(body, model, small)
+		_, asJSON := Seldon{}.Decode([]byte(tt.body), model, small)
 		for _, err := range []error{asProto, asJSON} {
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("%s: got %v, want %q", tt.body, err, tt.want)

@@ -5,7 +5,7 @@
 // must repeat (an id, an encoding, tags), and Error writes an error in the dialect's own form.
 //
 //	dialect         body                                    answer
-//	Seldon          data.tensor or data.ndarray, meta       the same encoding, meta
+//	Seldon          data, strData, binData or jsonData      data in the same encoding, meta
 //	OpenInference   inputs as JSON or binary data, id       outputs as JSON or binary data, id
 //	V1              instances (rows) or inputs              predictions, outputs or explanations
 //	MLflow          a data frame or tensors in JSON, CSV    predictions
