@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -127,7 +128,7 @@ func TestABombIsRefusedBeforeItIsLarge(t *testing.T) {
 // Rows of numbers, however alike, are not taken for a bomb.
 func TestRowsOfNumbersAreNoBomb(t *testing.T) {
 	a := ready("a", 1)
-	a.options.Body, a.options.Rows = 64<<20, 1<<20
+	a.options.Body, a.options.Rows, a.options.Timeout = 64<<20, 1<<20, time.Minute
 	g, _ := serve(t, a)
 	r := rand.New(rand.NewPCG(1, 1))
 	rows := make([]string, 200_000)
