@@ -76,7 +76,7 @@ func TestSettingsReachWhatTheyAreAbout(t *testing.T) {
 	if code, text := post(set, "/v2/models/a/infer", question); code != http.StatusServiceUnavailable {
 		t.Errorf("unloaded, it answers %d %s", code, text)
 	}
-	if code, text := post(set, "/v2/repository/index", "{}"); code != http.StatusOK || !strings.Contains(text, `"reason":"unloaded"`) {
+	if code, text := post(set, "/v2/repository/index", "{}"); code != http.StatusOK || !strings.Contains(text, `"reason":"it was unloaded"`) {
 		t.Errorf("the index: %d %s", code, text)
 	}
 	set.until(t, "it is unloaded", func(s []api.Service) bool { return len(s) == 1 && s[0].State == "unloaded" })
