@@ -191,7 +191,7 @@ func TestAServerThatParts(t *testing.T) {
 
 func TestServersHaveBounds(t *testing.T) {
 	r := start(t, t.TempDir(), func(c *config.Config) {
-		c.Server.Limits.HeaderBytes, c.Server.Limits.ReadHeader, c.Server.Limits.Read = config.KiB, 50*time.Millisecond, 200*time.Millisecond
+		c.Server.Limits.HeaderBytes, c.Server.Limits.ReadHeader, c.Server.Limits.Read = config.KiB, 500*time.Millisecond, time.Second
 	})
 	for _, address := range []string{r.HTTP, r.Control} {
 		large := strings.Repeat("x", 8<<10) // net/http takes 4 KiB more than it is told
