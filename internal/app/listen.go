@@ -37,19 +37,15 @@ func listen(ctx context.Context, what, addr string) (net.Listener, error) {
 const (
 	// streams is how many requests one connection of h2 may have open.
 	streams = 250
-	// longestAnswer is more than any service may take, by the bound of its timeout.
-	longestAnswer = 15 * time.Minute
 	// deadPeer is after how long of silence a connection of h2 is asked whether anybody is there.
 	deadPeer = time.Minute
 )
 
-// dataServer returns a server with limits that a slow or hostile client runs into; h2 without TLS included.
+// dataServer returns a server with limits that a slow or hostile client runs into; h2 without TLS included. How long a client may take to
+// read its answer is bounded where the answer is written: from the first byte of a request on, a model may take long.
 func dataServer(handler http.Handler, l config.ServerLimits, log *slog.Logger) *http.Server {
 	s := controlServer(handler, l, log)
 	s.ReadTimeout = l.Read
-	// The gateway gives each answer its own deadline (limits.write), which net/http leaves on the connection. This one takes its place
-	// when the next request begins; else "100 Continue" would meet a deadline that has passed.
-	s.WriteTimeout = l.Read + longestAnswer + l.Write
 	return s
 }
 

@@ -221,7 +221,9 @@ func (s *server) serve(ctx context.Context, g *errgroup.Group) {
 	if s.scraped != nil {
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", s.metrics)
-		serve(s.scraped, dataServer(mux, limits, log))
+		scraped := dataServer(mux, limits, log)
+		scraped.WriteTimeout = limits.Write
+		serve(s.scraped, scraped)
 	}
 	rpc := s.gateway.NewGRPC(grpcOptions(limits, s.grpcBody)...)
 	health.RegisterHealthServer(rpc, grpcHealth{gateway: s.gateway})

@@ -58,6 +58,12 @@ func TestAServerThatIsTerminatedSaysSoBeforeItRefuses(t *testing.T) {
 			t.Errorf("gRPC health of %q: %v, %v", service, answer, err)
 		}
 	}
+	for method, want := range map[string]string{"ServerReady": "", "ServerLive": "\x08\x01"} { // false is written as nothing, true as field 1 being 1
+		said := new(message)
+		if err := conn.Invoke(t.Context(), "/inference.GRPCInferenceService/"+method, new(message), said, grpc.ForceCodec(said)); err != nil || string(*said) != want {
+			t.Errorf("%s over gRPC: %q, %v", method, *said, err)
+		}
+	}
 	if _, err := r.client.Reload(t.Context()); fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "stopping") {
 		t.Errorf("a reload: %v", err)
 	}
@@ -74,6 +80,18 @@ func TestAServerThatIsTerminatedSaysSoBeforeItRefuses(t *testing.T) {
 	if _, err := net.Dial("tcp", r.HTTP); err == nil {
 		t.Error("it still listens")
 	}
+}
+
+// message is a message of gRPC as it is, and the codec that leaves it so.
+type message []byte
+
+func (*message) Name() string { return "proto" }
+
+func (*message) Marshal(v any) ([]byte, error) { return *v.(*message), nil }
+
+func (*message) Unmarshal(data []byte, v any) error {
+	*v.(*message) = append(message{}, data...)
+	return nil
 }
 
 func TestAServerThatIsTerminatedWaitsForBalancers(t *testing.T) {
@@ -173,7 +191,7 @@ func TestAServerThatParts(t *testing.T) {
 
 func TestServersHaveBounds(t *testing.T) {
 	r := start(t, t.TempDir(), func(c *config.Config) {
-		c.Server.Limits.HeaderBytes, c.Server.Limits.ReadHeader, c.Server.Limits.Read = config.KiB, 50*time.Millisecond, 200*time.Millisecond
+		c.Server.Limits.HeaderBytes, c.Server.Limits.ReadHeader, c.Server.Limits.Read = config.KiB, 500*time.Millisecond, time.Second
 	})
 	for _, address := range []string{r.HTTP, r.Control} {
 		large := strings.Repeat("x", 8<<10) // net/http takes 4 KiB more than it is told
