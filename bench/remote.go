@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/serin-ml/serin/internal/load"
+)
+
+// remote is a server in a process of its own, so that what the generator costs is not in its figures.
+type remote struct {
+	command    *exec.Cmd
+	http, grpc string
+	busiest    float64 // of what other processes took in a turn, in processors
+}
+
+// launch starts a server that tells where it listens in a line of JSON, {"http": ..., "grpc": ...}, and waits for that. What else it says
+// on its standard output is read and left.
+func launch(command *exec.Cmd) (s *remote, err error) {
+	s = &remote{command: command}
+	command.Stderr = os.Stderr
+	out, err := command.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := command.Start(); err != nil {
+		return nil, err
+	}
+	lines := bufio.NewReader(out)
+	for s.http == "" {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s says nowhere to ask it: %w", command.Path, err), s.stop())
+		}
+		var at struct{ HTTP, GRPC string }
+		if err := json.Unmarshal(line, &at); err == nil {
+			s.http, s.grpc = at.HTTP, at.GRPC
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, lines) }() // until the process ends
+	return s, nil
+}
+
+// ready waits until an address of the server answers 200.
+func (s *remote) ready(ctx context.Context, path string) error {
+	client := &http.Client{Timeout: 5 * time.Second}
+	defer client.CloseIdleConnections()
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		err := fetch(ctx, client, http.MethodGet, "http://"+s.http+path, "")
+		if err == nil || time.Since(begin) > time.Minute {
+			return err
+		}
+	}
+}
+
+// stop has the server end as it does in service.
+func (s *remote) stop() error {
+	if err := s.command.Process.Signal(os.Interrupt); err != nil {
+		return err
+	}
+	_ = s.command.Wait() // whose exit code says nothing here: Python ends an interrupt with an error
+	return nil
+}
+
+// processorTime is how long all threads of the server have run.
+func (s *remote) processorTime() time.Duration {
+	const process = 2 // of the clocks of a process, the scheduler's
+	return clock(int32(^s.command.Process.Pid<<3 | process))
+}
+
+// turn is what a run of the generator showed.
+type turn struct {
+	effort            // of a request: processor time of the server, and by the clock, one over requests a second
+	p50, p99  float64 // seconds
+	requests  int
+	failed    int
+	lag       float64 // the 99th percentile of how late the generator was, seconds
+	untrusted []string
+}
+
+// ask runs the generator against the server.
+func (s *remote) ask(ctx context.Context, o load.Options) (t turn, err error) {
+	used := s.processorTime()
+	r, err := load.Run(ctx, o)
+	if err != nil {
+		return t, err
+	}
+	if r.Requests == 0 || r.Rate == 0 {
+		return t, fmt.Errorf("%s: nothing was answered: %v", o.URL, r.Problems)
+	}
+	cpu := (s.processorTime() - used).Seconds()
+	s.busiest = max(s.busiest, r.Machine.Others-cpu/r.Elapsed.Seconds())
+	return turn{
+		effort: effort{cpu / float64(r.Requests), 1 / r.Rate}, p50: r.Latency.P50.Seconds(), p99: r.Latency.P99.Seconds(),
+		requests: r.Requests, failed: r.Failed, lag: r.Lag.P99.Seconds(), untrusted: r.Invalid,
+	}, nil
+}
+
+// flawless is ask where nothing may fail.
+func (s *remote) flawless(ctx context.Context, o load.Options) (turn, error) {
+	t, err := s.ask(ctx, o)
+	if err == nil && t.failed > 0 {
+		err = fmt.Errorf("%s: %d of %d requests failed", o.URL, t.failed, t.requests)
+	}
+	return t, err
+}
+
+// rounds has every side ask once a round, each round another first, and returns the turns of each. A round before the others, of which
+// nothing is kept, warms up.
+func rounds(what string, n int, sides ...func() (turn, error)) ([][]turn, error) {
+	fmt.Fprintf(os.Stderr, "bench: %s, %d rounds\n", what, n)
+	turns := make([][]turn, len(sides))
+	for round := range n + 1 {
+		for i := range sides {
+			at := (round + i) % len(sides)
+			t, err := sides[at]()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", what, err)
+			}
+			if round > 0 {
+				turns[at] = append(turns[at], t)
+			}
+		}
+	}
+	return turns, nil
+}
+
+// middle is the median turn, of each figure for itself.
+func middle(turns []turn) (m turn) {
+	m.cpu = median(each(turns, func(t turn) float64 { return t.cpu }))
+	m.elapsed = median(each(turns, func(t turn) float64 { return t.elapsed }))
+	m.p50 = median(each(turns, func(t turn) float64 { return t.p50 }))
+	m.p99 = median(each(turns, func(t turn) float64 { return t.p99 }))
+	return m
+}
+
+// more is the median of what a round of one took more than the same round of another, in seconds of processor time.
+func more(than, by []turn) float64 {
+	extra := make([]float64, len(by))
+	for i := range extra {
+		extra[i] = by[i].cpu - than[i].cpu
+	}
+	return median(extra)
+}
+
+// noise tells how much other work there was at worst.
+func noise(all ...*remote) string {
+	busiest := 0.0
+	for _, s := range all {
+		busiest = max(busiest, s.busiest)
+	}
+	return fmt.Sprintf("Other processes took at most %.2f of a processor in a turn.", busiest)
+}
+
+// met says whether a figure reaches what it is to reach.
+func met(ok bool) string {
+	if ok {
+		return "met"
+	}
+	return "**missed**"
+}
