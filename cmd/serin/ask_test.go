@@ -13,14 +13,17 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// free sets ADDR to an address that nobody listens on, for a story's server.
+// free sets ADDR and RPC to addresses that nobody listens on, for a story's server.
 func free(e *testscript.Env) error {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
+	for _, name := range []string{"ADDR", "RPC"} {
+		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		defer l.Close() // the next one is to be another
+		e.Setenv(name, l.Addr().String())
 	}
-	e.Setenv("ADDR", l.Addr().String())
-	return l.Close()
+	return nil
 }
 
 // askServer sends a request to ADDR and prints what comes back, with its status before it where it is not 200: ask METHOD PATH [FILE].

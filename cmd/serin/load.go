@@ -25,6 +25,7 @@ type loadCmd struct {
 	Expect   string `placeholder:"STATUS" help:"Which answers are good: 200, 2xx, or OK for gRPC, several with commas (default: 2xx, OK)."`
 
 	Threshold []load.Threshold `sep:"none" placeholder:"LIMIT" help:"A limit to keep, such as p99<10ms, errors<0.1% or rate>4950; again for more. Exit code 1 if one is not kept."`
+	MaxLag    time.Duration    `default:"1ms" help:"How late the generator itself may be, at its 99th percentile, before the run is invalid (default: 1ms)."`
 	HDR       string           `name:"hdr" placeholder:"FILE" help:"Write the latencies as an HDR histogram's text."`
 	Progress  string           `enum:"auto,yes,no" default:"auto" help:"A line every second: auto (on a terminal), yes or no."`
 }
@@ -134,7 +135,7 @@ func (l *loadCmd) options(ctx context.Context, say *speaker) (o load.Options, er
 	o = load.Options{
 		URL: l.URL, Method: l.Method, Shuffle: l.Shuffle, Unit: load.Unit{Header: l.UserHeader, Users: l.Users}, Insecure: l.Insecure,
 		Rate: l.Rate, Ramp: l.Ramp, WarmUp: l.WarmUp, Duration: l.Duration, Count: l.Count,
-		InFlight: l.InFlight, Connections: l.Connections, Threads: l.Threads, Timeout: l.Timeout, Seed: l.Seed,
+		InFlight: l.InFlight, Connections: l.Connections, Threads: l.Threads, Timeout: l.Timeout, MaxLag: l.MaxLag, Seed: l.Seed,
 	}
 	if l.Arrivals == "poisson" {
 		o.Arrivals = load.Poisson

@@ -146,7 +146,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 		r := bufio.NewReader(bytes.NewReader(data))
 		response, err := http.ReadResponse(r, request)
-		for err == nil && response.StatusCode < 200 && response.StatusCode != 101 {
+		for err == nil && response.StatusCode < 200 && response.StatusCode != http.StatusSwitchingProtocols {
 			response, err = http.ReadResponse(r, request)
 		}
 		if err != nil {

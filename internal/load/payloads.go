@@ -133,8 +133,8 @@ func shaped(x tensor.Tensor, spec *tensor.Spec) (tensor.Tensor, error) {
 	return x, err
 }
 
-// mostExact is the largest whole number up to which float64, in which rows are read, holds every one.
-const mostExact = 1 << 53
+// mostExact is the largest whole number that float64, in which rows are read, holds and takes no other one for.
+const mostExact = 1<<53 - 1
 
 func integers[T whole](values []float64, least, most float64) ([]T, error) {
 	out := make([]T, len(values))

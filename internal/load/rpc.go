@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"math"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
@@ -149,7 +150,7 @@ func (l *rpcLane) ask(ctx context.Context, n int) (r result, body []byte) {
 	}
 	s := status.Convert(err)
 	r.status, r.example = int(s.Code()), s.Message()
-	if ctx.Err() != nil {
+	if end, ok := ctx.Deadline(); ctx.Err() != nil || ok && !end.After(time.Now()) { // gRPC may see it before the context does
 		r.problem = tooLate
 	}
 	return r, nil

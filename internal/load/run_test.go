@@ -44,7 +44,10 @@ func web(t *testing.T, scheme string, handle http.HandlerFunc) (url string) {
 // both runs a test with the loop and with the crew.
 func both(t *testing.T, test func(t *testing.T, scheme string)) {
 	for _, scheme := range []string{"http", "https"} {
-		t.Run(scheme, func(t *testing.T) { test(t, scheme) })
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel() // most of them wait for a timeout
+			test(t, scheme)
+		})
 	}
 }
 
@@ -134,6 +137,7 @@ func TestAClosedLoopKeepsEveryWorkerBusy(t *testing.T) {
 // TestAStalledServerIsSeenByAllThatWereDue asserts counts only. From when the server begins to stall, requests go on being due; those of
 // the first half of the stall wait for more than its other half, however slow the machine is.
 func TestAStalledServerIsSeenByAllThatWereDue(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, scheme string) {
 		const stall, rate = 600 * time.Millisecond, 1000
 		var begun sync.Once
@@ -188,6 +192,7 @@ func hijack(t *testing.T, w http.ResponseWriter, answer string) {
 }
 
 func TestWhatGoesWrongIsCountedByKind(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, scheme string) {
 		url := web(t, scheme, func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
@@ -232,6 +237,7 @@ func TestWhatGoesWrongIsCountedByKind(t *testing.T) {
 }
 
 func TestRequestsThatCannotBeSentInTimeFail(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, scheme string) {
 		url := web(t, scheme, func(w http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body)
@@ -280,6 +286,7 @@ func TestAServerThatDiesIsReported(t *testing.T) {
 }
 
 func TestLargeBodiesGoBothWays(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, scheme string) {
 		large := bytes.Repeat([]byte("0123456789abcdef"), 1<<17)
 		url := web(t, scheme, func(w http.ResponseWriter, r *http.Request) {
@@ -305,6 +312,7 @@ func TestLargeBodiesGoBothWays(t *testing.T) {
 }
 
 func TestARunEndsWhenItIsToldTo(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, scheme string) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -369,6 +377,7 @@ func TestAServerThatIsNotThereIsAnError(t *testing.T) {
 }
 
 func TestProgressIsToldAndEndsWithTheRun(t *testing.T) {
+	t.Parallel()
 	url := web(t, "http", func(http.ResponseWriter, *http.Request) {})
 	var calls, over atomic.Int64
 	ctx, cancel := context.WithCancel(t.Context())

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -118,7 +119,9 @@ func readTensorMetadata(message []byte) (spec tensor.Spec, err error) {
 	err = eachField(message, func(number protowire.Number, value uint64, content []byte) (err error) {
 		switch number {
 		case name:
-			spec.Name = string(content)
+			if spec.Name = string(content); !utf8.ValidString(spec.Name) {
+				return errProto
+			}
 		case datatype:
 			spec.DType, err = tensor.ParseDType(string(content))
 		case shape:

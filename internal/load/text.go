@@ -18,7 +18,7 @@ func (r *Report) WriteText(w io.Writer) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(t, "  %s\t%s\n", name, fmt.Sprintf(format, args...))
 	}
-	line("requests", "%d in %.1f s: %s", r.Requests, r.Elapsed.Seconds(), r.fate())
+	line("requests", "%s", r.fate())
 	line("answers", "%.1f/s as expected; %s", r.Rate, r.statuses())
 	for _, p := range r.Problems {
 		line("failed", "%d by %s: %s", p.Count, p.Kind, p.Example)
@@ -55,10 +55,14 @@ func (r *Report) heading() string {
 }
 
 func (r *Report) fate() string {
-	if r.Failed == 0 {
-		return "all answered as expected"
+	if r.Requests == 0 {
+		return "none"
 	}
-	return fmt.Sprintf("%d answered as expected, %d failed (%s)", r.Requests-r.Failed, r.Failed, percent(r.Failed, r.Requests))
+	fate := "all answered as expected"
+	if r.Failed > 0 {
+		fate = fmt.Sprintf("%d answered as expected, %d failed (%s)", r.Requests-r.Failed, r.Failed, percent(r.Failed, r.Requests))
+	}
+	return fmt.Sprintf("%d in %.1f s: %s", r.Requests, r.Elapsed.Seconds(), fate)
 }
 
 func (r *Report) late() string {
@@ -74,7 +78,7 @@ func (r *Report) statuses() string {
 		all = append(all, fmt.Sprintf("%s: %d", status, r.Statuses[status]))
 	}
 	if all == nil {
-		return "none at all"
+		return "none"
 	}
 	return strings.Join(all, ", ")
 }
