@@ -20,7 +20,10 @@ func (g *Gateway) NewGRPC(options ...grpc.ServerOption) *grpc.Server {
 	for _, s := range g.Services() {
 		most = max(most, s.options.Body)
 	}
-	s := grpc.NewServer(append([]grpc.ServerOption{grpc.ForceServerCodecV2(Codec()), grpc.MaxRecvMsgSize(int(most))}, options...)...)
+	s := grpc.NewServer(append([]grpc.ServerOption{
+		grpc.ForceServerCodecV2(Codec()), grpc.MaxRecvMsgSize(int(most)),
+		grpc.RPCDecompressor(deflate{most}), //nolint:staticcheck // what replaces it is told to the whole process, by init
+	}, options...)...)
 	g.RegisterGRPC(s)
 	reflect(s)
 	return s
