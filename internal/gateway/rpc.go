@@ -46,8 +46,7 @@ func (g *Gateway) unary(service, method string, answer rpcHandler) grpc.MethodDe
 				err = rpcError(errInternal, false)
 			}
 		}()
-		b.rpc.ctx = ctx
-		b.body = b.rpc.message.ReadOnlyData()
+		b.begin(ctx)
 		return answer(ctx, b)
 	}
 	handler := func(_ any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {

@@ -34,7 +34,6 @@ func (m slow) Predict(ctx context.Context, r *tensor.Request) (*tensor.Response,
 func BenchmarkRPC(b *testing.B) {
 	g := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now})
 	s := ready("a", 1)
-	s.options.Timeout = time.Minute
 	s.Variants()[0].Swap(&Live{Model: slow{}, Name: "m", Number: 1, Runtime: "sums"})
 	g.SetServices([]*Service{s})
 	c := dialled(b, g)
