@@ -12,6 +12,9 @@ import (
 // leastRPCMessage is what a gRPC server takes of one message at least, if it must; each service has its own limit.
 const leastRPCMessage = 64 << 20
 
+// streamWorkers are the goroutines that wait for calls. Calls that find none of them idle have one of their own, whose stack has to grow.
+const streamWorkers = 64
+
 // NewGRPC returns a gRPC server with the data plane on it: Open Inference and Seldon, and reflection that tells of them. Whatever else is
 // registered on it speaks protobuf as ever. The services of now say how large a message may be that one of later takes: no larger than
 // theirs, or 64 MiB.
@@ -20,7 +23,9 @@ func (g *Gateway) NewGRPC(options ...grpc.ServerOption) *grpc.Server {
 	for _, s := range g.Services() {
 		most = max(most, s.options.Body)
 	}
-	s := grpc.NewServer(append([]grpc.ServerOption{grpc.ForceServerCodecV2(Codec()), grpc.MaxRecvMsgSize(int(most))}, options...)...)
+	s := grpc.NewServer(append([]grpc.ServerOption{
+		grpc.ForceServerCodecV2(Codec()), grpc.MaxRecvMsgSize(int(most)), grpc.NumStreamWorkers(streamWorkers),
+	}, options...)...)
 	g.RegisterGRPC(s)
 	reflect(s)
 	return s
