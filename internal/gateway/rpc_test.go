@@ -295,7 +295,7 @@ func TestAStreamGoesOnAfterARequestThatFails(t *testing.T) {
 	}
 	for _, tt := range []struct{ request, want string }{
 		{row("a", 1), `{"infer_response":{"model_name":"a"`},
-		{row("x", 1), `{"error_message":"no service named \"x\""}`},
+		{row("x", 1), `{"error_message":"Request for unknown model: no service named \"x\""}`},
 		{row("b", errs), `{"error_message":"the model failed on this request"}`},
 		{row("b", 1), `"fp32_contents":[203]`},
 	} {
