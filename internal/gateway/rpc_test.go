@@ -237,12 +237,15 @@ func TestACallOverGRPCIsADecision(t *testing.T) {
 			t.Errorf("%s: %+v over gRPC, %+v over HTTP: %v", user, token, want, err)
 		}
 	}
+	if _, header, err := c.call(t.Context(), oip+"ModelInfer", row("sums", errs)); status.Code(err) != codes.Internal || len(header["serin-decision"]) != 1 {
+		t.Errorf("a failure is a decision too: %v, %v", header, err)
+	}
 	s.write(t)
 	decisions, n := s.log.decisions(), uint64(0)
 	for _, tally := range s.log.tallied() {
 		n += tally.Requests
 	}
-	if len(decisions) != 100 || n != 100 {
+	if len(decisions) != 101 || n != 101 {
 		t.Errorf("%d decisions, %d tallied", len(decisions), n)
 	}
 }
