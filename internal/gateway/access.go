@@ -13,11 +13,12 @@ const (
 	AccessAll    = "all"
 )
 
-// access logs a request, in one line: our failures loudly, what is asked for by AccessLog, and the rest for those who look.
+// access logs a request, in one line: our failures loudly, what is asked for by AccessLog, and the rest for those who look. Whom there is no
+// room for is counted; a server that has too much to do already does not shout of each.
 func (g *Gateway) access(ctx context.Context, q *question, b *buffers, a answered) {
 	level, text := slog.LevelDebug, "request"
 	switch {
-	case a.status >= http.StatusInternalServerError:
+	case a.status >= http.StatusInternalServerError && !b.decision.shed:
 		level, text = slog.LevelError, "request failed"
 	case a.status >= http.StatusBadRequest:
 		text = "request refused"

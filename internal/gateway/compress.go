@@ -114,7 +114,7 @@ type counted struct {
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	c.n += int64(n)
-	if err != nil && err != io.EOF { //nolint:errorlint // the end is told by this value itself
+	if err != nil && err != io.EOF {
 		c.err = err
 	}
 	return n, err

@@ -79,7 +79,7 @@ func serve(t *testing.T, services ...*Service) (*Gateway, func(method, path, bod
 }
 
 func ready(name string, number int) *Service {
-	s := NewService(ServiceOptions{Name: name, Timeout: time.Second, Body: 1000, Rows: 10})
+	s := NewService(ServiceOptions{Name: name, Timeout: time.Minute, Body: 1000, Rows: 10})
 	s.Variants()[0].Swap(live(number))
 	return s
 }
@@ -123,7 +123,7 @@ func TestEveryPathAnswersInItsDialect(t *testing.T) {
 		{"too long", post, "/v2/models/a/infer", strings.Repeat(" ", 1001), nil, 413, `{"error":"the body is larger than 1000 bytes"}`},
 		{"too many rows", post, "/v2/models/a/infer", `{"inputs":[{"name":"input","datatype":"FP32","shape":[11,2],"data":[` + strings.Repeat("1,", 21) + `1]}]}`, nil, 400, `...rows`},
 		{"compressed", post, "/v2/models/a/infer", v2, []string{"Content-Encoding", "br"}, 415, `...content encoding`},
-		{"model hangs", post, "/v2/models/a/infer", fmt.Sprintf(v2Row, hangs), nil, 503, `{"error":"no answer within 1s"}`},
+		{"model hangs", post, "/v2/models/a/infer", `{"parameters":{"timeout":2000},` + fmt.Sprintf(v2Row, hangs)[1:], nil, 503, `{"error":"no answer within 2ms"}`},
 		{"model panics", post, "/v2/models/a/infer", fmt.Sprintf(v2Row, panics), nil, 500, `{"error":"the model failed on this request"}`},
 		{"v2 unready", post, "/v2/models/b/infer", v2, nil, 503, `{"error":"service \"b\" has no model ready to answer"}`},
 		{"v2 unready model", get, "/v2/models/b/ready", "", nil, 503, `{"error":"service \"b\" has no model ready to answer"}`},

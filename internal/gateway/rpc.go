@@ -12,6 +12,9 @@ import (
 // leastRPCMessage is what a gRPC server takes of one message at least, if it must; each service has its own limit.
 const leastRPCMessage = 64 << 20
 
+// streamWorkers are the goroutines that wait for calls. Calls that find none of them idle have one of their own, whose stack has to grow.
+const streamWorkers = 64
+
 // NewGRPC returns a gRPC server with the data plane on it: Open Inference and Seldon, and reflection that tells of them. Whatever else is
 // registered on it speaks protobuf as ever. The services of now say how large a message may be that one of later takes: no larger than
 // theirs, or 64 MiB.
@@ -21,7 +24,7 @@ func (g *Gateway) NewGRPC(options ...grpc.ServerOption) *grpc.Server {
 		most = max(most, s.options.Body)
 	}
 	s := grpc.NewServer(append([]grpc.ServerOption{
-		grpc.ForceServerCodecV2(Codec()), grpc.MaxRecvMsgSize(int(most)),
+		grpc.ForceServerCodecV2(Codec()), grpc.MaxRecvMsgSize(int(most)), grpc.NumStreamWorkers(streamWorkers),
 		grpc.RPCDecompressor(deflate{most}), //nolint:staticcheck // what replaces it is told to the whole process, by init
 	}, options...)...)
 	g.RegisterGRPC(s)
@@ -49,8 +52,7 @@ func (g *Gateway) unary(service, method string, answer rpcHandler) grpc.MethodDe
 				err = rpcError(errInternal, false)
 			}
 		}()
-		b.rpc.ctx = ctx
-		b.body = b.rpc.message.ReadOnlyData()
+		b.begin(ctx)
 		return answer(ctx, b)
 	}
 	handler := func(_ any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {

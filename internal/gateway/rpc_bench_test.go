@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,12 +17,17 @@ import (
 	"github.com/serin-ml/serin/internal/tensor"
 )
 
-// slow is sums with some 5 microseconds of work before.
-type slow struct{ sums }
+// slow is sums with some 5 microseconds of work before, and a signature that is made once as real ones are.
+type slow struct {
+	sums
+	signature tensor.Signature
+}
 
-func (m slow) Predict(ctx context.Context, r *tensor.Request) (*tensor.Response, error) {
+func (m *slow) Signature() tensor.Signature { return m.signature }
+
+func (m *slow) Predict(ctx context.Context, r *tensor.Request) (*tensor.Response, error) {
 	x := 1.0
-	for range 400 {
+	for range 800 {
 		x = math.Sqrt(x + 1)
 	}
 	if x < 0 {
@@ -34,8 +40,7 @@ func (m slow) Predict(ctx context.Context, r *tensor.Request) (*tensor.Response,
 func BenchmarkRPC(b *testing.B) {
 	g := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now})
 	s := ready("a", 1)
-	s.options.Timeout = time.Minute
-	s.Variants()[0].Swap(&Live{Model: slow{}, Name: "m", Number: 1, Runtime: "sums"})
+	s.Variants()[0].Swap(&Live{Model: &slow{signature: sums{}.Signature()}, Name: "m", Number: 1, Runtime: "sums"})
 	g.SetServices([]*Service{s})
 	c := dialled(b, g)
 	encoded := func(method, text string) rawBytes {
@@ -78,6 +83,8 @@ func BenchmarkRPC(b *testing.B) {
 			}
 			b.ReportAllocs()
 			b.SetParallelism(16)
+			var r0, r1 syscall.Rusage
+			syscall.Getrusage(0, &r0)
 			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				var out rawBytes
@@ -89,6 +96,8 @@ func BenchmarkRPC(b *testing.B) {
 				}
 			})
 			b.StopTimer()
+			syscall.Getrusage(0, &r1)
+			b.ReportMetric(float64(r1.Utime.Nano()+r1.Stime.Nano()-r0.Utime.Nano()-r0.Stime.Nano())/float64(b.N), "cpu-ns/op")
 			conn.Close()
 			server.Stop()
 			<-done

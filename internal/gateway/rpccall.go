@@ -22,6 +22,12 @@ type rpcCall struct {
 	header  http.Header // of the answer
 }
 
+// begin makes the message that has come the body of a call.
+func (b *buffers) begin(ctx context.Context) {
+	b.rpc.ctx = ctx //nolint:fatcontext // it is the call's own, and goes with it
+	b.body = b.rpc.message.ReadOnlyData()
+}
+
 // free lets go of the message.
 func (c *rpcCall) free() {
 	if c.message != nil {

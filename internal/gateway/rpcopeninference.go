@@ -141,8 +141,7 @@ func (g *Gateway) streamInfer(s grpc.ServerStream, p place) error {
 
 // streamOne answers one request of a stream.
 func (g *Gateway) streamOne(ctx context.Context, b *buffers, p place, first bool) error {
-	b.rpc.ctx = ctx
-	b.body = b.rpc.message.ReadOnlyData()
+	b.begin(ctx)
 	err := g.predictRPC(ctx, b, p, g.inferenceTarget)
 	if ctx.Err() != nil { // it is that of the whole stream
 		return rpcError(err, b.decision.timedOut)
