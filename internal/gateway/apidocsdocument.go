@@ -116,7 +116,8 @@ func (d *openapi) add(o operation) {
 		op = append(op, member{"requestBody", object{{"required", true}, {"content", contents(o.body)}}})
 	}
 	op = append(op, member{"responses", o.responses()})
-	d.paths[at].value = append(item, member{o.method, op})
+	item = append(item, member{o.method, op})
+	d.paths[at].value = item
 }
 
 func (o *operation) responses() object {
