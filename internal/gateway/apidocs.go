@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	_ "embed" // the page of the documentation
 	"encoding/base64"
@@ -75,7 +76,7 @@ func (d *docs) serveDocument(w http.ResponseWriter, r *http.Request) {
 		d.refuse(w, r, err)
 		return
 	}
-	now, err := d.document(r)
+	now, err := d.document(context.WithoutCancel(r.Context())) // it is for those who ask next, too
 	if err != nil {
 		d.refuse(w, r, err)
 		return
@@ -95,8 +96,9 @@ func (d *docs) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	d.gateway.write(w, r, status, wire.OpenInference{}.Error(nil, status, public(err)))
 }
 
-// document returns the document of what is served now. It is made anew where services or versions have changed, and kept otherwise.
-func (d *docs) document(r *http.Request) (document, error) {
+// document returns the document of what is served now. It is made anew where services or versions have changed, or where a model was too
+// busy to answer its example, and kept otherwise.
+func (d *docs) document(ctx context.Context) (document, error) {
 	t := d.gateway.services.Load()
 	var live []*Live
 	for _, s := range t.list {
@@ -109,11 +111,14 @@ func (d *docs) document(r *http.Request) (document, error) {
 	if d.of == t && slices.Equal(d.live, live) && d.made.body != nil {
 		return d.made, nil
 	}
-	body, err := describe(r.Context(), d.gateway, t)
+	body, whole, err := describe(ctx, d.gateway, t)
 	if err != nil {
 		return document{}, err
 	}
 	sum := sha256.Sum256(body)
-	d.of, d.live, d.made = t, live, document{body, `"` + hex.EncodeToString(sum[:8]) + `"`}
-	return d.made, nil
+	made := document{body, `"` + hex.EncodeToString(sum[:8]) + `"`}
+	if whole {
+		d.of, d.live, d.made = t, live, made
+	}
+	return made, nil
 }

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const order = ["Own routes", "Open Inference v2", "Seldon v1", "KServe v1", "TensorFlow Serving", "MLflow", "Server"];
+  const order = ["Server", "Own routes", "Open Inference v2", "Seldon v1", "KServe v1", "TensorFlow Serving", "MLflow"];
   const base = location.pathname.replace(/docs\/?$/, "").replace(/\/$/, "");
   const main = document.getElementById("main");
   let doc = null;
@@ -165,11 +165,15 @@
         for (const name of Object.keys(examples)) choices.push([k, name, examples[name].value]);
         if (!Object.keys(examples).length) choices.push([k, "", ""]);
       }
+      const fit = () => requestAnimationFrame(() => {
+        text.style.height = "auto";
+        if (text.scrollHeight) text.style.height = Math.min(text.scrollHeight + 4, 440) + "px";
+      });
       const choose = (i) => {
         const [k, , value] = choices[i];
         kind = k;
         text.value = typeof value === "string" ? value : format(JSON.stringify(value));
-        text.rows = Math.min(22, Math.max(6, text.value.split("\n").length + 1));
+        fit();
       };
       const head = el("div.row", el("h3", "Request"));
       if (choices.length > 1) {
@@ -183,7 +187,7 @@
         select.addEventListener("change", () => choose(Number(select.value)));
         head.append(select);
       }
-      head.append(el("span.chip", "POST " + kinds.join(", ")));
+      head.append(el("span.chip", kinds.join(", ")));
       side.append(head, text);
       choose(0);
     } else if (!parameters.length) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/tensor"
 	"github.com/serin-ml/serin/internal/testenv"
 	"github.com/serin-ml/serin/internal/wire"
@@ -356,6 +357,48 @@ func TestTheDocumentIsMadeAnewWhenVersionsChange(t *testing.T) {
 	g.SetServices(nil)
 	if d, _ := readDocument(t, g); len(d.Tags) != 1 {
 		t.Errorf("an empty server has the tags %+v", d.Tags)
+	}
+}
+
+// moody misbehaves at first.
+type moody struct {
+	shaped
+	first func() error
+}
+
+func (m moody) Predict(ctx context.Context, r *tensor.Request) (*tensor.Response, error) {
+	if m.asked.Load() == 0 {
+		m.asked.Add(1)
+		if err := m.first(); err != nil {
+			return nil, err
+		}
+	}
+	return m.shaped.Predict(ctx, r)
+}
+
+func TestAModelThatFailsCostsItsExamplesAndNotTheDocument(t *testing.T) {
+	for what, tt := range map[string]struct {
+		first func() error
+		again bool // the example is there the next time
+	}{
+		"busy":   {func() error { return fault.Unavailablef("no room") }, true},
+		"no":     {func() error { return fault.Invalidf("not that row") }, false},
+		"panics": {func() error { panic("a bug in a model") }, false},
+	} {
+		signature := tensor.Signature{Inputs: []tensor.Spec{specOf("input", tensor.Float32, -1)}, Outputs: []tensor.Spec{specOf("prediction", tensor.Float32, -1)}}
+		s := NewService(ServiceOptions{Name: "a"})
+		s.Variants()[0].Swap(&Live{
+			Model: moody{shaped{signature, new(atomic.Int64)}, tt.first}, Name: "m", Runtime: "moody", Example: []tensor.Tensor{tensor.New("input", []int{1}, []float32{1})},
+		})
+		g := New(Options{Log: slog.New(slog.DiscardHandler), Now: time.Now})
+		g.SetServices([]*Service{s})
+		for i, want := range []bool{false, tt.again} {
+			d, _ := readDocument(t, g)
+			op := d.Paths["/v2/models/a/infer"]["post"]
+			if got := len(op.RequestBody.Content["application/json"].Examples) == 1; op.OperationID == "" || got != want {
+				t.Errorf("%s, the %d. time: an example is %v, want %v", what, i+1, got, want)
+			}
+		}
 	}
 }
 

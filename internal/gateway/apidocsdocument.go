@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"slices"
 	"strconv"
 
 	"github.com/serin-ml/serin/internal/wire"
@@ -26,19 +25,16 @@ const serverTag = "The server"
 
 // openapi is a document on its way.
 type openapi struct {
-	paths object // of objects, by method
+	paths object         // of objects, by method
+	at    map[string]int // where in paths a path is
 	ids   map[string]int
 }
 
-// describe makes the OpenAPI document of the services of a table.
-func describe(ctx context.Context, g *Gateway, t *table) ([]byte, error) {
-	d := &openapi{ids: map[string]int{}}
-	tags := []object{}
-	for _, s := range t.list { // own routes come before Serin's paths
-		if live := s.Live(); live != nil {
-			newServiceDocs(ctx, g, t, s, live).routes(d)
-		}
-	}
+// describe makes the OpenAPI document of the services of a table. It is not whole where a model did not answer its example in time.
+func describe(ctx context.Context, g *Gateway, t *table) (body []byte, whole bool, err error) {
+	d := &openapi{paths: object{}, at: map[string]int{}, ids: map[string]int{}}
+	tags, list := []object{}, []*serviceDocs{}
+	whole = true
 	for _, s := range t.list {
 		live := s.Live()
 		if live == nil {
@@ -46,12 +42,18 @@ func describe(ctx context.Context, g *Gateway, t *table) ([]byte, error) {
 			continue
 		}
 		v := newServiceDocs(ctx, g, t, s, live)
+		list, tags = append(list, v), append(tags, v.tag())
+		whole = whole && !v.late
+	}
+	for _, v := range list { // own routes come before Serin's paths
+		v.routes(d)
+	}
+	for _, v := range list {
 		v.operations(d)
-		tags = append(tags, v.tag())
 	}
 	serverOperations(d, g)
 	tags = append(tags, object{{"name", serverTag}, {"description", "Health, lists, feedback."}})
-	return json.Marshal(object{
+	body, err = json.Marshal(object{
 		{"openapi", "3.1.0"},
 		{"info", object{
 			{"title", "Serin"}, {"version", g.options.Version},
@@ -63,6 +65,7 @@ func describe(ctx context.Context, g *Gateway, t *table) ([]byte, error) {
 		{"paths", d.paths},
 		{"components", object{{"responses", errorResponses()}}},
 	})
+	return body, whole, err
 }
 
 // operation is one method of one path.
@@ -88,7 +91,13 @@ type media struct {
 
 // add adds an operation, unless its path and method are taken.
 func (d *openapi) add(o operation) {
-	item, _ := d.paths.get(o.path).(object)
+	at, known := d.at[o.path]
+	if !known {
+		at = len(d.paths)
+		d.at[o.path] = at
+		d.paths = append(d.paths, member{o.path, object{}})
+	}
+	item, _ := d.paths[at].value.(object)
 	if item.get(o.method) != nil {
 		return
 	}
@@ -108,12 +117,7 @@ func (d *openapi) add(o operation) {
 	}
 	op = append(op, member{"responses", o.responses()})
 	item = append(item, member{o.method, op})
-	at := slices.IndexFunc(d.paths, func(m member) bool { return m.key == o.path })
-	if at < 0 {
-		d.paths = append(d.paths, member{o.path, item})
-	} else {
-		d.paths[at].value = item
-	}
+	d.paths[at].value = item
 }
 
 func (o *operation) responses() object {

@@ -8,43 +8,54 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/tensor"
 	"github.com/serin-ml/serin/internal/wire"
 )
 
 // serviceDocs describe one service by the version that speaks for it.
 type serviceDocs struct {
-	ctx       context.Context
 	service   *Service
 	live      *Live
 	signature tensor.Signature
 	example   *example         // nil: none that the model answers
 	response  *tensor.Response // to the example
 	explained *tensor.Response // the outputs that explain it; nil: they cannot be had
+	late      bool             // the model was not asked in time
 	byDefault bool             // it answers paths that name no service
 	feedback  bool
 }
 
 // newServiceDocs asks the model for the example that it was given, past the gateway: nothing is recorded of it.
 func newServiceDocs(ctx context.Context, g *Gateway, t *table, s *Service, live *Live) *serviceDocs {
-	v := &serviceDocs{ctx: ctx, service: s, live: live, signature: live.Model.Signature(), byDefault: t.byDefault == s, feedback: g.options.Ingest != nil}
+	v := &serviceDocs{service: s, live: live, signature: live.Model.Signature(), byDefault: t.byDefault == s, feedback: g.options.Ingest != nil}
 	inputs := slices.Clone(live.Example)
 	if inputs == nil || v.signature.Check(&tensor.Request{Inputs: inputs}) != nil {
 		return v
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
-	response, err := ask(ctx, live, &tensor.Request{Inputs: inputs})
-	if err != nil {
+	if v.response = v.ask(ctx, inputs, nil); v.response == nil {
 		return v
 	}
-	v.example, v.response = &example{inputs, v.signature}, response
+	v.example = &example{inputs, v.signature}
 	if outputs := v.explanations(); outputs != nil {
-		if v.explained, err = ask(ctx, live, &tensor.Request{Inputs: inputs, Outputs: outputs}); err != nil {
-			v.explained = nil
-		}
+		v.explained = v.ask(ctx, inputs, outputs)
 	}
 	return v
+}
+
+// ask asks the model; nil if it does not answer.
+func (v *serviceDocs) ask(ctx context.Context, inputs []tensor.Tensor, outputs []string) *tensor.Response {
+	defer func() {
+		_ = recover() // a bug of a model costs its examples, and not the document
+	}()
+	response, err := ask(ctx, v.live, &tensor.Request{Inputs: slices.Clone(inputs), Outputs: outputs})
+	if err != nil {
+		v.late = v.late || fault.KindOf(err) == fault.Unavailable || ctx.Err() != nil
+		return nil
+	}
+	return response
 }
 
 // explanations are the outputs that explain calls ask for; nil for a model that has none.

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -184,4 +185,29 @@ func FuzzReadGolden(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestTheExampleIsTheFirstGoldenRowElseZeros(t *testing.T) {
+	sig := tensor.Signature{Inputs: []tensor.Spec{
+		{Name: "x", DType: tensor.Float32, Shape: []int{-1, 2}}, {Name: "word", DType: tensor.Bytes, Shape: []int{-1}}, {Name: "open", DType: tensor.Int8, Shape: []int{-1, -1}},
+	}}
+	golden := &Golden{Rows: []GoldenRow{
+		{Inputs: map[string]Values{"x": {json.Number("0.5"), "-Infinity"}, "word": {"a"}, "open": {json.Number("1"), json.Number("2")}}},
+		{Inputs: map[string]Values{"x": {json.Number("9"), json.Number("9")}, "word": {"z"}, "open": {json.Number("9")}}},
+	}}
+	for _, tt := range []struct {
+		golden *Golden
+		want   []tensor.Tensor
+	}{
+		{golden, []tensor.Tensor{
+			tensor.New("x", []int{1, 2}, []float32{0.5, float32(math.Inf(-1))}), tensor.New("word", []int{1}, []string{"a"}), tensor.New("open", []int{1, 2}, []int8{1, 2}),
+		}},
+		{nil, []tensor.Tensor{tensor.New("x", []int{1, 2}, []float32{0, 0}), tensor.New("word", []int{1}, []string{""}), tensor.New("open", []int{1, 1}, []int8{0})}},
+		{&Golden{Rows: []GoldenRow{{Inputs: map[string]Values{"x": {json.Number("1")}}}}}, nil},
+	} {
+		got := Live{Manifest: Manifest{Signature: sig, Golden: tt.golden}}.Example()
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
 }

@@ -38,6 +38,7 @@ var v1Models = map[string]tensor.Signature{
 	}, Outputs: score.Outputs},
 	"several": {Inputs: []tensor.Spec{spec("u", tensor.Float32, -1, -1), spec("v", tensor.Int64, -1, -1)}, Outputs: score.Outputs},
 	"same":    {Inputs: []tensor.Spec{named(spec("u", tensor.Float32, -1, 1), "a"), named(spec("v", tensor.Float32, -1, 1), "a")}, Outputs: score.Outputs},
+	"twice":   {Inputs: []tensor.Spec{named(spec("u", tensor.Float32, -1, 2), "a", "b"), named(spec("v", tensor.Float32, -1, 2), "a", "b")}, Outputs: score.Outputs},
 	"nothing": {},
 }
 
@@ -137,6 +138,8 @@ func TestV1ReadsRowsAndColumns(t *testing.T) {
 		{both, "text", `{"instances": [{"text":"x"}]}`, `unknown: "text"; missing: "review"`},
 		{both, "several", `{"instances": [{"u":[1],"v":[1]}]}`, `leaves open how many values a row has`},
 		{both, "same", `{"instances": [{"a":1}]}`, `several inputs of the model have a column "a"`},
+		{both, "twice", `{"instances": [{"a":1,"b":2,"v":[3,4]}]}`, `several inputs of the model have a column`},
+		{both, "twice", `{"instances": [{"u":[1,2],"v":[3,4]}]}`, "u FP32 [1,2] [1 2]; v FP32 [1,2] [3 4]"},
 		{both, "mixed", `{"instances": [["w",1,2,3]]}`, `field "instances[0]" has 4 values; 5 are needed`},
 		{both, "mixed", `{"instances": [["w",1,2,3,true,5]]}`, `field "instances[0]" has 6 values; 5 are needed`},
 		{both, "mixed", `{"instances": [["w",1,2,300,true]]}`, `field "instances[0][3]" is 300, which does not fit INT8`},

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,19 +128,19 @@ func (t *rowTable) find(name string) (at int, known bool) {
 		}
 		for i := range t.targets {
 			label := t.targets[i].column
-			if before, ok := t.byName[label]; ok && before >= 0 {
-				t.twice = label
+			if before, ok := t.byName[label]; ok && (before >= 0 || before == ambiguous) {
+				t.byName[label], t.twice = ambiguous, label
 			} else if label != "" {
 				t.byName[label] = i
 			}
 		}
-		if t.twice != "" {
-			delete(t.byName, t.twice)
-		}
 	}
 	at, known = t.byName[name]
-	return at, known
+	return at, known && at != ambiguous
 }
+
+// ambiguous is what a name stands for that several columns have.
+const ambiguous = math.MinInt
 
 // labels returns what each target is called; nil where one of them has no name.
 func (t *rowTable) labels() []string {
@@ -188,7 +189,7 @@ func (t *rowTable) order(names []string, tabular bool) ([]int, error) {
 	}
 	if labels != nil {
 		if _, err := columnOrder(names, labels); err != nil {
-			return nil, t.ambiguous(err)
+			return nil, t.unclear(err)
 		}
 	}
 	return nil, fault.Invalidf("the names %s are not those of the model, whose columns have none", few(names)).
@@ -225,8 +226,8 @@ func (t *rowTable) span(input int) (from, to int) {
 	return from, to
 }
 
-// ambiguous says that a column's name stands for several.
-func (t *rowTable) ambiguous(err error) error {
+// unclear says that a column's name stands for several.
+func (t *rowTable) unclear(err error) error {
 	if t.twice == "" {
 		return err
 	}
