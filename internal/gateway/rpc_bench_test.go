@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/serin-ml/serin/internal/tensor"
+	"github.com/serin-ml/serin/internal/traffic"
 )
 
 // slow is sums with some 5 microseconds of work before, and a signature that is made once as real ones are.
@@ -36,7 +37,8 @@ func (m *slow) Predict(ctx context.Context, r *tensor.Request) (*tensor.Response
 	return m.sums.Predict(ctx, r)
 }
 
-// BenchmarkRPC is calls over gRPC on the loopback: one that does nothing, on a server of grpc-go as it comes, and predictions.
+// BenchmarkRPC is calls over gRPC on the loopback: one that does nothing, on a server of grpc-go as it comes, and predictions, with and
+// without a token in the answer and a record. The time of the processor is the client's too.
 func BenchmarkRPC(b *testing.B) {
 	g := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now})
 	s := ready("a", 1)
@@ -61,6 +63,10 @@ func BenchmarkRPC(b *testing.B) {
 		return s
 	}
 	ours := func() *grpc.Server { return g.NewGRPC() }
+	recorded := newSplit(b, traffic.Spec{Weights: weights(b, "stable", "80", "canary", "20")}, 1<<14)
+	for _, v := range recorded.service.variants {
+		v.Swap(&Live{Model: &slow{signature: sums{}.Signature()}, Name: "m", Number: 1, Runtime: "sums"})
+	}
 	for _, bench := range []struct {
 		name, method string
 		server       func() *grpc.Server
@@ -68,6 +74,7 @@ func BenchmarkRPC(b *testing.B) {
 	}{
 		{"empty", "bench.Empty/Call", empty, encoded(oip+"ModelInfer", row("a", 1))},
 		{"openinference", oip + "ModelInfer", ours, encoded(oip+"ModelInfer", row("a", 1))},
+		{"recorded", oip + "ModelInfer", func() *grpc.Server { return recorded.NewGRPC() }, encoded(oip+"ModelInfer", row("sums", 1))},
 		{"seldon", "seldon.protos.Seldon/Predict", ours, encoded("seldon.protos.Seldon/Predict", seldonProtoRow)},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
