@@ -268,6 +268,26 @@ func TestClientsLoadModelsWhereTheyMay(t *testing.T) {
 	}
 }
 
+func TestTheIndexTellsWhatEachServiceIs(t *testing.T) {
+	failed, unloaded, half := NewService(ServiceOptions{Name: "failed"}), ready("unloaded", 1), NewService(ServiceOptions{Name: "half", Variants: variantsOfTest})
+	failed.Variants()[0].Fail(errors.New("/secret/path"))
+	unloaded.Variants()[0].Unload()
+	half.Variants()[0].Swap(live(1))
+	half.Variants()[1].Fail(errors.New("damaged"))
+	same := NewService(ServiceOptions{Name: "same", Variants: variantsOfTest})
+	for _, v := range same.Variants() {
+		v.Swap(live(7))
+	}
+	_, ask := serve(t, failed, unloaded, half, same)
+	want := `[{"name":"failed","version":"","state":"UNAVAILABLE","reason":"it could not be loaded"},` +
+		`{"name":"unloaded","version":"","state":"UNAVAILABLE","reason":"it was unloaded"},` +
+		`{"name":"half","version":"1","state":"READY","reason":""},{"name":"half","version":"","state":"UNAVAILABLE","reason":"it could not be loaded"},` +
+		`{"name":"same","version":"7","state":"READY","reason":""}]`
+	if status, got := ask(http.MethodPost, "/v2/repository/index", "{}"); status != 200 || got != want {
+		t.Errorf("%d %s\nwant %s", status, got, want)
+	}
+}
+
 func TestAServerThatStopsIsNotReadyInAnyProtocol(t *testing.T) {
 	g, ask := serve(t, ready("a", 1))
 	c := dialled(t, g)
