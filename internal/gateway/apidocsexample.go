@@ -106,7 +106,7 @@ func (e *example) seldon() (forms []any) {
 	return append(forms, object{{"jsonData", []any{e.named()}}}, object{{"jsonData", e.named()}})
 }
 
-// lists is the row as a list for v1 and MLflow, or a bare value for a model that takes one.
+// list is the row as a list for v1 and MLflow, or a bare value for a model that takes one.
 func (e *example) list() any {
 	if len(e.inputs) == 1 {
 		return firstRow(&e.inputs[0])
