@@ -26,7 +26,7 @@ lint: ## golangci-lint, and govulncheck where its data can be had
 	scripts/lint.sh
 
 bench: build ## figures against rivals, printed as the tables of bench/README.md
-	scripts/venv.sh xgboost lightgbm
+	scripts/venv.sh xgboost lightgbm mlserver
 	CGO_ENABLED=0 $(GO) run ./bench
 
 interop: build ## real clients from PyPI against a running server

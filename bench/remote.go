@@ -20,6 +20,7 @@ type remote struct {
 	command    *exec.Cmd
 	http, grpc string
 	busiest    float64 // of what other processes took in a turn, in processors
+	failed     int     // requests
 }
 
 // launch starts a server that tells where it listens in a line of JSON, {"http": ..., "grpc": ...}, and waits for that. What else it says
@@ -61,11 +62,13 @@ func (s *remote) ready(ctx context.Context, path string) error {
 	}
 }
 
-// stop has the server end as it does in service.
+// stop has the server end as it does in service, and ends it if it does not.
 func (s *remote) stop() error {
 	if err := s.command.Process.Signal(os.Interrupt); err != nil {
 		return err
 	}
+	impatient := time.AfterFunc(20*time.Second, func() { _ = s.command.Process.Kill() })
+	defer impatient.Stop()
 	_ = s.command.Wait() // whose exit code says nothing here: Python ends an interrupt with an error
 	return nil
 }
@@ -104,10 +107,14 @@ func (s *remote) ask(ctx context.Context, o load.Options) (t turn, err error) {
 	}, nil
 }
 
-// flawless is ask where nothing may fail.
-func (s *remote) flawless(ctx context.Context, o load.Options) (turn, error) {
+// fewFailed is how large a part of a turn's requests may fail. On a machine that others keep busy a request may miss a service's time limit.
+const fewFailed = 0.001
+
+// answered is ask where all but a few have to be answered. Those are counted, and told by noise.
+func (s *remote) answered(ctx context.Context, o load.Options) (turn, error) {
 	t, err := s.ask(ctx, o)
-	if err == nil && t.failed > 0 {
+	s.failed += t.failed
+	if err == nil && float64(t.failed) > fewFailed*float64(t.requests) {
 		err = fmt.Errorf("%s: %d of %d requests failed", o.URL, t.failed, t.requests)
 	}
 	return t, err
@@ -151,13 +158,18 @@ func more(than, by []turn) float64 {
 	return median(extra)
 }
 
-// noise tells how much other work there was at worst.
+// noise tells how much other work there was at worst, and what failed.
 func noise(all ...*remote) string {
-	busiest := 0.0
+	busiest, failed := 0.0, 0
 	for _, s := range all {
 		busiest = max(busiest, s.busiest)
+		failed += s.failed
 	}
-	return fmt.Sprintf("Other processes took at most %.2f of a processor in a turn.", busiest)
+	text := fmt.Sprintf("Other processes took at most %.2f of a processor in a turn.", busiest)
+	if failed > 0 {
+		text += fmt.Sprintf(" %d requests failed.", failed)
+	}
+	return text
 }
 
 // met says whether a figure reaches what it is to reach.

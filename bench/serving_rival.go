@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -46,7 +47,7 @@ func againstMLServer(ctx context.Context, q *questions, s *remote, dir, model st
 	fmt.Printf("| requests/s | %.0f | %.0f | %.1f | ≥ 15, %s |\n", 1/ours.elapsed, 1/theirs.elapsed, rate, met(rate >= 15))
 	fmt.Printf("| p50 | %s | %s | %.3f | |\n", duration(ours.p50), duration(theirs.p50), ours.p50/theirs.p50)
 	fmt.Printf("| p99 | %s | %s | %.3f | ≤ 0.100, %s |\n", duration(ours.p99), duration(theirs.p99), tail, met(tail <= 0.1))
-	fmt.Printf("\nMLServer ran %s, the better for it here. %s\n", best.how, noise(s))
+	fmt.Printf("\nMLServer ran %s, the better for it here. %s\n", best.how, noise(s, best.remote))
 	return nil
 }
 
@@ -72,7 +73,7 @@ func bestMLServer(ctx context.Context, q *questions, o load.Options, dir, model 
 		if err := q.verified(ctx, m.remote, o, readJSON); err != nil {
 			return best, fmt.Errorf("MLServer: %w", err)
 		}
-		t, err := m.flawless(ctx, o)
+		t, err := m.answered(ctx, o)
 		if err != nil {
 			return best, err
 		}
@@ -148,7 +149,7 @@ func launchMLServer(ctx context.Context, dir, model string, workers int) (m mlse
 	m.url = "http://" + m.http + "/v2/models/m/infer"
 	if err := m.ready(ctx, "/v2/models/m/ready"); err != nil {
 		said, _ := os.ReadFile(filepath.Join(dir, "log"))
-		return m, fmt.Errorf("MLServer does not get ready: %w\n%s", err, said)
+		return m, errors.Join(fmt.Errorf("MLServer does not get ready: %w\n%s", err, said), m.stop())
 	}
 	return m, nil
 }

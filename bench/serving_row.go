@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 
 	"github.com/serin-ml/serin/internal/load"
 )
@@ -61,7 +60,7 @@ func oneRow(ctx context.Context, q *questions, s, b *remote) error {
 // asker returns a side that asks a server.
 func asker(ctx context.Context, s *remote, o load.Options, url string) func() (turn, error) {
 	o.URL = url
-	return func() (turn, error) { return s.flawless(ctx, o) }
+	return func() (turn, error) { return s.answered(ctx, o) }
 }
 
 // line prints a row of a table of turns.
@@ -111,6 +110,5 @@ func calls(ctx context.Context, q *questions, s, b *remote) error {
 	line("Serin, `ModelInfer` with raw contents", ours, fmt.Sprintf("%.2f", ratio), "≥ 0.75, "+met(ratio >= 0.75))
 	line("grpc-go, a method that takes and gives nothing", bare, "", "")
 	fmt.Printf("\n%s\n", noise(s, b))
-	fmt.Fprintln(os.Stderr)
 	return nil
 }

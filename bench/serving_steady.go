@@ -38,6 +38,9 @@ func steady(ctx context.Context, q *questions, s *remote) error {
 	}
 	o.Rate, o.Duration, o.WarmUp = steadyRate, steadyTime, time.Second
 	fmt.Fprintf(os.Stderr, "bench: %d requests a second for %v\n", steadyRate, steadyTime)
+	if err := quiet(ctx); err != nil {
+		return err
+	}
 	t, err := s.ask(ctx, o)
 	if err != nil {
 		return err
@@ -93,6 +96,9 @@ func swaps(ctx context.Context, q *questions, s *remote, dir, model string) erro
 			return t, nil
 		}
 	}
+	if err := quiet(ctx); err != nil {
+		return err
+	}
 	turns, err := rounds("swaps", swapRounds, run(false), run(true))
 	if err != nil {
 		return err
@@ -122,7 +128,7 @@ func importAgain(ctx context.Context, dir, model string) error {
 		return fmt.Errorf("%s has attributes; another file of the same trees cannot be made of it", model)
 	}
 	path := filepath.Join(dir, "again.json")
-	if err := os.WriteFile(path, other, 0o600); err != nil {
+	if err := os.WriteFile(path, other, 0o600); err != nil { //nolint:gosec // a path of our own
 		return err
 	}
 	imported := exec.CommandContext(ctx, serin, "model", "import", "m", path, "--data-dir", filepath.Join(dir, "data"))
