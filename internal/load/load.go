@@ -8,7 +8,7 @@
 //   - Nothing is dropped. What finds no free connection waits for one and is counted as late; what waits longer than the timeout fails.
 //   - The generator measures itself: how much later than it could have it sent (its lag), and whether it kept the rate. A run in which it
 //     did not is invalid, and says so: its figures are the generator's, not the server's.
-//   - Latencies are kept in an HDR histogram, so that percentiles are right to three digits, and Max is the slowest of all requests.
+//   - Latencies are kept in an HDR histogram, so that percentiles are right to three digits; Mean and Max are exact.
 //
 // Plain HTTP/1.1 on Linux is sent by threads that each wait for sockets and for the next request in one system call (loop_linux.go): Go's
 // timers are a millisecond coarse, and a goroutine for each request costs more than the request. All other protocols have a crew of
