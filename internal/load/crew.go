@@ -117,7 +117,9 @@ func (c *crew) next(i int) (ticket, bool) {
 	if !ok && more {
 		c.idle = append(c.idle, i)
 	}
-	c.freed.Signal()
+	if !ok {
+		c.freed.Signal()
+	}
 	c.mu.Unlock()
 	if !ok && more {
 		t, ok = <-c.wake[i]

@@ -50,6 +50,20 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 	})
 }
 
+// MarshalJSON writes a progress as one object for programs; times are in seconds, but for those of the latency.
+func (p Progress) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Elapsed   float64 `json:"elapsedSeconds"`
+		Total     float64 `json:"totalSeconds"`
+		Measuring bool    `json:"measuring"`
+		Done      int     `json:"done"`
+		Rate      float64 `json:"rate"`
+		Failed    int     `json:"failed"`
+		Late      int     `json:"late"`
+		Latency   Spread  `json:"latency"`
+	}{p.Elapsed.Seconds(), p.Total.Seconds(), p.Measuring, p.Done, p.Rate, p.Failed, p.Late, p.Latency})
+}
+
 // list is never null.
 func list(texts []string) []string { return append([]string{}, texts...) }
 

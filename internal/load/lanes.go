@@ -50,8 +50,11 @@ func newLanes(ctx context.Context, r *run, to *target) ([]lane, error) {
 }
 
 func unconnected(err error) error {
-	return fault.Unavailablef("not all connections to the server can be made: %w", err).
-		WithHint("ask for fewer, look what keeps the server busy, or raise the limit of open files (ulimit -n); --insecure takes any certificate")
+	hint := "ask for fewer, look what keeps the server busy, or raise the limit of open files (ulimit -n)"
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		hint = "mend the certificate, or take any with --insecure"
+	}
+	return fault.Unavailablef("not all connections to the server can be made: %w", err).WithHint("%s", hint)
 }
 
 // config is how TLS is spoken.

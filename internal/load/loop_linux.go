@@ -39,7 +39,7 @@ const spin = 15 * time.Microsecond
 // to do it.
 func newLoops(r *run, to *target) (engines []engine, ok bool, err error) {
 	address, err := netip.ParseAddrPort(to.address)
-	if err != nil {
+	if err != nil || address.Addr().Zone() != "" {
 		return nil, false, nil //nolint:nilerr // an address of another kind is for the crew
 	}
 	texts := newPlain(r.o, r.texts, to)
@@ -69,6 +69,7 @@ func sockaddr(a netip.AddrPort) (family int, to unix.Sockaddr) {
 	return unix.AF_INET6, &unix.SockaddrInet6{Port: int(a.Port()), Addr: ip.As16()}
 }
 
+// connectAll connects every slot, all at once: a far server takes its time for each.
 func (l *loop) connectAll() (err error) {
 	if l.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fault.Internalf("epoll: %w", err)
@@ -77,42 +78,39 @@ func (l *loop) connectAll() (err error) {
 		l.slots[i] = slot{fd: -1}
 		l.slots[i].answer = answer{keep: l.run.o.keep(), head: l.run.o.Method == http.MethodHead}
 	}
+	for i := range l.slots {
+		if err := l.connect(int32(i)); err != nil {
+			return unconnected(err)
+		}
+	}
 	deadline := time.Now().Add(l.run.o.Timeout)
 	for i := range l.slots {
-		if err := l.connectOne(int32(i), deadline); err != nil {
-			return fault.Unavailablef("connection %d to the server cannot be made: %w", i+1, err).
-				WithHint("ask for fewer connections, look what keeps the server busy, or raise the limit of open files (ulimit -n)")
+		for l.slots[i].state == slotConnects {
+			if err := l.connected(); err != nil {
+				return unconnected(err)
+			}
+			if time.Now().After(deadline) {
+				return unconnected(context.DeadlineExceeded)
+			}
 		}
 		l.open = append(l.open, int32(i))
 	}
 	return nil
 }
 
-// connectOne connects a slot and waits for it.
-func (l *loop) connectOne(i int32, deadline time.Time) error {
-	s := &l.slots[i]
-	if err := l.connect(i); err != nil {
+// connected waits a little for slots to be connected.
+func (l *loop) connected() error {
+	n, err := unix.EpollWait(l.poll, l.events[:], int(sweep/time.Millisecond))
+	if err != nil && err != unix.EINTR {
 		return err
 	}
-	for s.state == slotConnects {
-		n, err := unix.EpollWait(l.poll, l.events[:], int(sweep/time.Millisecond))
-		if err != nil && err != unix.EINTR {
+	for _, e := range l.events[:max(n, 0)] {
+		s := &l.slots[e.Fd]
+		if err := s.connectError(); err != nil {
 			return err
 		}
-		for _, e := range l.events[:max(n, 0)] {
-			if e.Fd != i {
-				continue
-			}
-			if err := s.connectError(); err != nil {
-				return err
-			}
-			s.state = slotFree
-		}
-		if s.state == slotConnects && time.Now().After(deadline) {
-			return context.DeadlineExceeded
-		}
+		s.state = slotFree
 	}
-	s.state = slotFree
 	return nil
 }
 

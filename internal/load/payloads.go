@@ -17,12 +17,12 @@ type RowOptions struct {
 	Input      tensor.Spec // what the service takes: one input of numbers
 	PerRequest int         // rows of a request; 1
 	Most       int         // rows that are read at most; 100,000
-	MostBytes  int         // that their payloads take at most; 1 GiB
+	MostBytes  int         // that their bodies take at most; 512 MiB
 }
 
 const (
 	defaultMostRows  = 100_000
-	defaultMostBytes = 1 << 30
+	defaultMostBytes = 512 << 20
 )
 
 // RowsInput returns the input that rows can be read for, and how many values a row has.

@@ -87,6 +87,15 @@ func TestProgressIsOneLine(t *testing.T) {
 	}
 }
 
+func TestProgressIsWrittenForPrograms(t *testing.T) {
+	text, err := json.Marshal(Progress{Elapsed: 2500 * time.Millisecond, Measuring: true, Done: 7, Rate: 3.5, Latency: Spread{Count: 7, Max: time.Second}})
+	const want = `{"elapsedSeconds":2.5,"totalSeconds":0,"measuring":true,"done":7,"rate":3.5,"failed":0,"late":0,"latency":` +
+		`{"count":7,"meanMs":0,"p50Ms":0,"p90Ms":0,"p95Ms":0,"p99Ms":0,"p999Ms":0,"maxMs":1000}}`
+	if string(text) != want || err != nil {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
 func TestOtherProcessorTimeIsWhatIsLeft(t *testing.T) {
 	begin := time.Now()
 	before := watcher{at: begin, own: time.Second, whole: idleTime{cores: 2, idle: 10 * time.Second}, known: true}

@@ -185,6 +185,7 @@ func (l *loop) read(i int32, s *slot, ends bool) {
 			l.finish(i, result{problem: notUnderstood, example: err.Error()}, l.run.now())
 			return
 		case done:
+			s.answer.last = s.answer.last || ends
 			l.finish(i, result{status: s.answer.status}, l.run.now())
 			return
 		case n < len(l.buffer) && !ends:

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -466,5 +467,30 @@ func BenchmarkRead(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func TestColumnsAreThoseOfTheHeader(t *testing.T) {
+	for _, tt := range []struct {
+		text   string
+		format Format
+		o      Options
+		want   []string
+	}{
+		{"a, b ,c\n1,2,3\n", CSV, Options{}, []string{"a", "b", "c"}},
+		{"a,y,c\n1,2,3\n", CSV, Options{Label: "y"}, []string{"a", "c"}},
+		{"c\ta\tb\n1\t2\t3\n", TSV, Options{Columns: []string{"a", "b", "c"}}, []string{"a", "b", "c"}},
+		{"1,2,3\n", CSV, Options{}, nil},
+		{"1,2,3\n", CSV, Options{Columns: []string{"a", "b", "c"}}, nil},
+		{"[1,2,3]\n", JSONL, Options{}, nil},
+		{"", CSV, Options{}, nil},
+	} {
+		r, err := Open(strings.NewReader(tt.text), tt.format, tt.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Columns(); !slices.Equal(got, tt.want) || (got == nil) != (tt.want == nil) {
+			t.Errorf("%q: %q, not %q", tt.text, got, tt.want)
+		}
 	}
 }
