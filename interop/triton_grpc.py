@@ -36,7 +36,7 @@ def health():
     e = check.raises("an unknown model", InferenceServerException, lambda: client.get_model_metadata("nobody"))
     check.that("an unknown model is told in Triton's words", e.message().startswith("Request for unknown model"), e.message())
     server = client.get_server_metadata(as_json=True)
-    check.that("the server says who it is", server["name"] == "serin" and server["version"], server)
+    check.that("the server says who it is", server["name"] == "triton" and server["version"], server)
     for extension in ("model_repository", "model_configuration", "statistics", "classification"):
         check.that(f"the server says that it speaks {extension}", extension in server["extensions"], server)
     try:

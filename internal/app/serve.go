@@ -117,6 +117,7 @@ func (s *server) build(ctx context.Context) (err error) {
 		Version: s.options.Version, Log: s.options.Log, Metrics: metrics,
 		Now: s.options.Now, Keys: keys, Recorder: s.telemetry.recorder, Ingest: s.telemetry.ingest,
 		WriteTimeout: c.Server.Limits.Write, MetricAliases: c.Server.MetricAliases, AccessLog: c.Server.AccessLog,
+		Name: c.Server.Name, AllowOrigin: c.Server.AllowOrigin,
 		RepositoryControl: c.Server.RepositoryControl, Repository: s.follower,
 	})
 	s.parting = &parting{Handler: s.gateway}

@@ -66,6 +66,8 @@ type Server struct {
 	Limits            ServerLimits `yaml:"limits" jsonschema_description:"What slow, greedy or broken clients run into, on every address."`
 	MetricAliases     []string     `yaml:"metricAliases" jsonschema:"uniqueItems=true,enum=seldon,enum=kserve" jsonschema_description:"Metrics that are told under the names of others too, for dashboards that exist. Default: none."`
 	AccessLog         string       `yaml:"accessLog" jsonschema:"default=off,enum=off,enum=errors,enum=all" jsonschema_description:"Which requests get a line in the log: none, those answered with 400 and more, or all."`
+	Name              string       `yaml:"name" jsonschema:"default=serin,pattern=^[!-~]{1\\,64}$" jsonschema_description:"What the server calls itself in Open Inference's metadata, for clients that look for a name. 1 to 64 printable characters, no spaces."`
+	AllowOrigin       string       `yaml:"allowOrigin" jsonschema:"pattern=^(\\*|https?://[^/]+)$,example=https://shop.example.com" jsonschema_description:"The one origin whose web pages may call Seldon's paths, or * for every page of the web. Default: none."`
 	RepositoryControl bool         `yaml:"repositoryControl" jsonschema:"default=false" jsonschema_description:"Whether clients of the data plane may load and unload services, over the repository calls of Open Inference v2. Nobody is asked for a token there."`
 }
 
@@ -119,6 +121,7 @@ func Default() *Config {
 func (s *Server) SetDefaults() {
 	*s = Server{
 		HTTP: ":8080", GRPC: ":8081", Control: "127.0.0.1:8090", DrainDelay: 5 * time.Second, Drain: 30 * time.Second, AccessLog: AccessLogOff,
+		Name: "serin",
 		Limits: ServerLimits{
 			HeaderBytes: 64 * KiB, ReadHeader: 5 * time.Second, Read: time.Minute, Write: 30 * time.Second, Idle: 2 * time.Minute, Connections: 10_000,
 		},

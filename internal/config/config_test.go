@@ -49,7 +49,7 @@ func TestGoodFilesAreRead(t *testing.T) {
 				Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024}, V1: "kserve",
 			}},
 			Server: Server{
-				HTTP: ":8080", GRPC: ":8081", Control: "127.0.0.1:8090", DrainDelay: 5 * time.Second, Drain: 30 * time.Second, AccessLog: "off",
+				HTTP: ":8080", GRPC: ":8081", Control: "127.0.0.1:8090", DrainDelay: 5 * time.Second, Drain: 30 * time.Second, AccessLog: "off", Name: "serin",
 				Limits: ServerLimits{HeaderBytes: 64 << 10, ReadHeader: 5 * time.Second, Read: time.Minute, Write: 30 * time.Second, Idle: 2 * time.Minute, Connections: 10000},
 			},
 		},
@@ -108,6 +108,7 @@ func TestGoodFilesAreRead(t *testing.T) {
 			Server: Server{
 				HTTP: "127.0.0.1:18080", GRPC: "localhost:0", Control: "[::1]:18090", Metrics: "127.0.0.1:18091", DrainDelay: 15 * time.Second, Drain: 90 * time.Second,
 				MetricAliases: []string{"seldon", "kserve"}, AccessLog: "errors", RepositoryControl: true,
+				Name: "triton", AllowOrigin: "https://shop.example.com:8443",
 				Limits: ServerLimits{
 					HeaderBytes: 16 << 10, ReadHeader: 2 * time.Second, Read: 20 * time.Second, Write: 10 * time.Second, Idle: 30 * time.Second,
 					Connections: 500, ConnectionsPerClient: 50,

@@ -60,6 +60,12 @@ func (s Server) problems() []problem {
 	if !slices.Contains([]string{AccessLogOff, AccessLogErrors, AccessLogAll}, s.AccessLog) {
 		add("accessLog", fmt.Sprintf("%.40q says nothing", s.AccessLog), "write off, errors or all")
 	}
+	if !serverName.MatchString(s.Name) {
+		add("name", fmt.Sprintf("%.80q is no name", s.Name), "give 1 to 64 printable characters, no spaces")
+	}
+	if s.AllowOrigin != "" && !origin.MatchString(s.AllowOrigin) {
+		add("allowOrigin", fmt.Sprintf("%.80q is no origin", s.AllowOrigin), "write https://HOST, with its port where it has one, or *")
+	}
 	return append(all, s.Limits.problems()...)
 }
 
@@ -105,3 +111,9 @@ func everywhere(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "" || err == nil && ip.IsUnspecified()
 }
+
+// serverName and origin are the patterns of the tags, once more.
+var (
+	serverName = regexp.MustCompile(`^[!-~]{1,64}$`)
+	origin     = regexp.MustCompile(`^(\*|https?://[!-.0-~]+)$`)
+)

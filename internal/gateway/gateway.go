@@ -35,6 +35,7 @@ type Dialect interface {
 
 // Options are what a Gateway needs. Log and Now are required.
 type Options struct {
+	Name     string // of the server, in its metadata; "" means serin
 	Version  string // of Serin, for the server metadata
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer // nil: counted, but shown nowhere
@@ -75,6 +76,9 @@ func New(o Options) *Gateway {
 	}
 	if o.Entropy == nil {
 		o.Entropy = cryptorand.Reader
+	}
+	if o.Name == "" {
+		o.Name = "serin"
 	}
 	if o.WriteTimeout <= 0 {
 		o.WriteTimeout = DefaultWriteTimeout

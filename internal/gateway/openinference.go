@@ -70,7 +70,7 @@ func (g *Gateway) get(path string, document func(*http.Request) ([]byte, error))
 
 // serverInfo is what the server says of itself.
 func (g *Gateway) serverInfo() wire.ServerInfo {
-	return wire.ServerInfo{Name: "serin", Version: g.options.Version, Extensions: []string{
+	return wire.ServerInfo{Name: g.options.Name, Version: g.options.Version, Extensions: []string{
 		wire.ExtensionBinary, wire.ExtensionClassification, wire.ExtensionConfiguration, wire.ExtensionRepository, wire.ExtensionStatistics,
 	}}
 }

@@ -71,8 +71,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	})
 }
 
-// settings reads the configuration. Whatever it says, ports are free ones of loopback, clients may load and unload models, and a stop does
-// not wait for balancers.
+// settings reads the configuration. Whatever it says, ports are free ones of loopback, clients may load and unload models, the server has
+// the name that Triton's clients look for, and a stop does not wait for balancers.
 func settings(file string) (*config.Config, error) {
 	c := config.Default()
 	if file != "" {
@@ -85,7 +85,7 @@ func settings(file string) (*config.Config, error) {
 		}
 	}
 	c.Server.HTTP, c.Server.GRPC, c.Server.Control = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	c.Server.RepositoryControl, c.Server.DrainDelay = true, 0
+	c.Server.RepositoryControl, c.Server.DrainDelay, c.Server.Name = true, 0, "triton"
 	return c, nil
 }
 
