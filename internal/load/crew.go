@@ -59,7 +59,7 @@ func (c *crew) send(ctx context.Context) (busy float64) {
 		case <-ended:
 			return
 		case <-ctx.Done():
-			c.desk.cut()
+			c.run.cutOff(c.desk.cut(c.now()))
 		}
 		timer := time.NewTimer(grace)
 		defer timer.Stop()
@@ -148,7 +148,7 @@ func (c *crew) carry(ctx context.Context, l lane, t ticket) {
 	at.done = c.now()
 	switch {
 	case r.problem != "" && ctx.Err() != nil:
-		c.run.cutOffOne()
+		c.run.cutOffOne(t)
 		return
 	case r.problem != "" && at.done-t.due >= c.run.o.Timeout:
 		r.problem, r.example = tooLate, "no answer in time"

@@ -72,13 +72,19 @@ func (d *desk) take(now time.Duration) (t ticket, ok bool) {
 		d.behind = false
 		return ticket{}, false
 	}
-	t = d.next
+	t = d.pass()
 	if d.behind {
 		t.held = max(d.room-max(t.due, d.full), 0)
 	}
 	if d.lanes--; d.lanes == 0 && !d.behind {
 		d.full, d.behind = now, true
 	}
+	return t, true
+}
+
+// pass returns the next request, and goes on to the one after it.
+func (d *desk) pass() ticket {
+	t := d.next
 	if t.measured && d.left > 0 {
 		d.left--
 	}
@@ -87,7 +93,7 @@ func (d *desk) take(now time.Duration) (t ticket, ok bool) {
 		d.next.due = d.arrivals.next()
 		d.check(d.next.due)
 	}
-	return t, true
+	return t
 }
 
 // release says that a lane is free again.
@@ -107,9 +113,15 @@ func (d *desk) due() (at time.Duration, ok bool) {
 	return d.next.due, !d.over
 }
 
-// cut ends the run: nothing is handed out any more.
-func (d *desk) cut() {
+// cut ends the run: nothing is handed out any more. It returns how many requests that count were due and found no lane until now.
+func (d *desk) cut(now time.Duration) (left int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	for d.arrivals != nil && !d.over && d.next.due <= now {
+		if d.pass().measured {
+			left++
+		}
+	}
 	d.over = true
+	return left
 }

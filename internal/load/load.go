@@ -80,7 +80,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	} else {
 		report.Arrivals = "closed"
 	}
-	report.CutOff = r.cutOff()
+	report.CutOff = r.cut
 	r.ledger.report(report)
 	report.judge(&o)
 	return report, nil
@@ -101,7 +101,7 @@ type run struct {
 	begin  time.Time
 
 	mu  sync.Mutex
-	cut int // requests that were in flight when the run was ended from outside
+	cut int // requests that count and were due, and not done, when the run was ended from outside
 }
 
 func newRun(o *Options) *run {
@@ -138,17 +138,18 @@ func (r *run) enter(t ticket, at timing, res result, body []byte) {
 // now is the time since the beginning.
 func (r *run) now() time.Duration { return time.Since(r.begin) }
 
-// cutOffOne counts a request of which nobody will know how it would have ended.
-func (r *run) cutOffOne() {
+// cutOff counts requests of which nobody will know how they would have ended.
+func (r *run) cutOff(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.cut++
+	r.cut += n
 }
 
-func (r *run) cutOff() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.cut
+// cutOffOne counts one that has been sent.
+func (r *run) cutOffOne(t ticket) {
+	if t.measured {
+		r.cutOff(1)
+	}
 }
 
 // progress tells how the run is going until it has ended.

@@ -136,7 +136,7 @@ func (l *loop) send(ctx context.Context) (busy float64) {
 			swept = now
 			if giveUp == 0 && ctx.Err() != nil {
 				giveUp = now + grace
-				l.desk.cut()
+				l.run.cutOff(l.desk.cut(now))
 			}
 			l.sweep(now, giveUp > 0 && now >= giveUp)
 		}
@@ -203,7 +203,7 @@ func (l *loop) sweep(now time.Duration, everything bool) {
 		switch {
 		case !s.busy:
 		case everything:
-			l.run.cutOffOne()
+			l.run.cutOffOne(s.ticket)
 			l.free(int32(i), now, true)
 		case now-s.ticket.due >= l.run.o.Timeout:
 			l.finish(int32(i), result{problem: tooLate, example: "no answer in time"}, now)
@@ -237,7 +237,7 @@ func (l *loop) free(i int32, now time.Duration, disconnect bool) {
 // wait waits for sockets until d has passed, and returns how many events there are.
 func (l *loop) wait(d time.Duration) int {
 	if d <= spin {
-		return max(l.ask(0), 0)
+		return max(l.ask(), 0)
 	}
 	d -= spin
 	if !l.coarse {
@@ -254,12 +254,12 @@ func (l *loop) wait(d time.Duration) int {
 	if n, err := unix.Ppoll([]unix.PollFd{{Fd: int32(l.poll), Events: unix.POLLIN}}, &ts, nil); err != nil || n == 0 {
 		return 0
 	}
-	return max(l.ask(0), 0)
+	return max(l.ask(), 0)
 }
 
 // ask returns how many events there are already. It does not wait, so that the runtime need not know that it is in the kernel.
-func (l *loop) ask(ms int) int {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.poll), uintptr(unsafe.Pointer(&l.events[0])), uintptr(len(l.events)), uintptr(ms), 0, 0) //nolint:gosec // what the call takes
+func (l *loop) ask() int {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.poll), uintptr(unsafe.Pointer(&l.events[0])), uintptr(len(l.events)), 0, 0, 0) //nolint:gosec // what the call takes
 	if errno != 0 {
 		return 0
 	}

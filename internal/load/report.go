@@ -16,7 +16,7 @@ type Report struct {
 	Requests int // that were due
 	Failed   int // of them; the others were answered as expected
 	Late     int // of all, those that waited because as many as may be were in flight
-	CutOff   int // in flight when the run was ended from outside; they are not among Requests
+	CutOff   int // due and not done when the run was ended from outside; they are not among Requests
 
 	Elapsed   time.Duration // from when the first was due until the last was done
 	Rate      float64       // answered as expected, a second

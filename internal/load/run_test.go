@@ -328,8 +328,23 @@ func TestARunEndsWhenItIsToldTo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !r.Interrupted || r.Requests < 49 || r.CutOff != 1 || r.Failed != 0 {
+		if !r.Interrupted || r.Requests < 49 || r.CutOff < 1 || r.Failed != 0 {
 			t.Errorf("%+v", r)
+		}
+	})
+}
+
+func TestWhatIsDueWhenARunIsEndedIsTold(t *testing.T) {
+	both(t, func(t *testing.T, scheme string) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		url := web(t, scheme, func(_ http.ResponseWriter, r *http.Request) {
+			time.AfterFunc(100*time.Millisecond, cancel)
+			<-r.Context().Done() // the only connection is busy, and 100 or more requests are due
+		})
+		r, err := Run(ctx, Options{URL: url, Rate: 1000, Duration: time.Hour, InFlight: 1, Insecure: true, Timeout: time.Hour})
+		if err != nil || r.Requests != 0 || r.CutOff < 100 || len(r.Invalid) != 1 {
+			t.Errorf("%v, %+v", err, r)
 		}
 	})
 }

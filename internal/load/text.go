@@ -34,7 +34,7 @@ func (r *Report) WriteText(w io.Writer) {
 	line("machine", "%s", r.Machine.text())
 	_ = t.Flush() // w's errors are the caller's
 	if r.CutOff > 0 {
-		fmt.Fprintf(w, "%d requests in flight were cut off and are not counted\n", r.CutOff)
+		fmt.Fprintf(w, "%d requests were due and not done when the run was ended, and are not counted\n", r.CutOff)
 	}
 	if r.Interrupted {
 		fmt.Fprintln(w, "the run was ended before its time; these are the figures until then")
