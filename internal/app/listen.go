@@ -113,13 +113,15 @@ func serveHTTP(ctx context.Context, l net.Listener, s *http.Server, drain func()
 	return err
 }
 
-// serveGRPC serves on l until ctx ends, then waits for calls in flight, at most for what drain says then.
-func serveGRPC(ctx context.Context, l net.Listener, s *grpc.Server, drain func() time.Duration) error {
+// serveGRPC serves on l until ctx ends, then calls part, which ends what would not end by itself, and waits for calls in flight, at most for
+// what drain says then.
+func serveGRPC(ctx context.Context, l net.Listener, s *grpc.Server, part func(), drain func() time.Duration) error {
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
 		cut := time.AfterFunc(drain(), s.Stop)
 		defer cut.Stop()
+		part()
 		s.GracefulStop()
 	})
 	err := s.Serve(l)

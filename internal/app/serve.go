@@ -228,7 +228,7 @@ func (s *server) serve(ctx context.Context, g *errgroup.Group) {
 	}
 	rpc := s.gateway.NewGRPC(grpcOptions(limits, s.grpcBody)...)
 	health.RegisterHealthServer(rpc, grpcHealth{gateway: s.gateway})
-	g.Go(func() error { return serveGRPC(ctx, s.grpc, rpc, drain) })
+	g.Go(func() error { return serveGRPC(ctx, s.grpc, rpc, s.gateway.Part, drain) })
 }
 
 // begin runs a part until the function that it returns is called, which waits for it. The end of ctx does not end it.

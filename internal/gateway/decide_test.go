@@ -367,6 +367,36 @@ func TestFirstErrorsAreCountedByUnit(t *testing.T) {
 	}
 }
 
+// A reload makes a service anew, in the same epoch. Nothing may hold on to the one before, which has models.
+func TestFirstErrorsAreCountedOnceAcrossReloads(t *testing.T) {
+	s := newSplit(t, traffic.Spec{Weights: weights(t, "stable", "1"), Sticky: byUser}, 0)
+	row := fmt.Sprintf(`{"data": {"ndarray": [[%d, 0]]}}`, errs)
+	for epoch := range uint32(3) {
+		for range 3 {
+			again := NewService(s.service.options)
+			for i, v := range again.variants {
+				v.Swap(s.service.variants[i].Live())
+			}
+			s.service = again
+			s.service.SetPolicy(s.policy(t, weights(t, "stable", "1"), epoch+1))
+			s.SetServices([]*Service{s.service})
+			s.ask(t, "user", row)
+			s.recorder.tallies.giveBack(s.recorder.tallies.take(time.Now())) // as when a log cannot be written for a while
+		}
+	}
+	kept := 0
+	for i := range s.recorder.tallies.shards {
+		kept += len(s.recorder.tallies.shards[i].erred)
+	}
+	if kept != 1 {
+		t.Errorf("the units of %d epochs are kept, want those of the present one", kept)
+	}
+	s.write(t)
+	if n := s.log.tallied()["stable"].FirstErrors; n != 3 {
+		t.Errorf("%d first errors in three epochs, want one in each", n)
+	}
+}
+
 func TestPredictionsAreClassified(t *testing.T) {
 	tests := []struct {
 		name   string

@@ -63,6 +63,8 @@ type Gateway struct {
 	services atomic.Pointer[table]
 	draining atomic.Bool
 	wasReady atomic.Bool
+	parting  chan struct{} // closed once streams are to end
+	part     func()
 	feedback *feedback // nil: there is none
 
 	spotsMu sync.Mutex
@@ -83,7 +85,8 @@ func New(o Options) *Gateway {
 	if o.WriteTimeout <= 0 {
 		o.WriteTimeout = DefaultWriteTimeout
 	}
-	g := &Gateway{options: o, ids: event.NewGenerator(o.Entropy), metrics: newMetrics(&o), mux: http.NewServeMux(), spots: map[spot]*spot{}}
+	g := &Gateway{options: o, ids: event.NewGenerator(o.Entropy), metrics: newMetrics(&o), mux: http.NewServeMux(), spots: map[spot]*spot{}, parting: make(chan struct{})}
+	g.part = sync.OnceFunc(func() { close(g.parting) })
 	g.services.Store(&table{})
 	g.routeHealth()
 	g.routeOpenInference()
@@ -120,6 +123,10 @@ func (g *Gateway) Service(name string) *Service { return g.services.Load().byNam
 
 // Drain makes /readyz fail; requests are answered as before.
 func (g *Gateway) Drain() { g.draining.Store(true) }
+
+// Part ends streams over gRPC behind the answer that each is at, so that a server that waits for them can stop. Their clients are told
+// that it is not available. Single calls are answered as before.
+func (g *Gateway) Part() { g.part() }
 
 // ServeHTTP answers one request. A panic below it costs that request alone.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -321,6 +321,36 @@ func TestAStreamGoesOnAfterARequestThatFails(t *testing.T) {
 	}
 }
 
+// A client that keeps a stream open, as Triton's do, must not hold up a server that stops.
+func TestAStreamEndsBehindItsAnswerOnceTheServerParts(t *testing.T) {
+	g, _ := serve(t, ready("a", 1))
+	c := dialled(t, g)
+	m := c.method(oip + "ModelStreamInfer")
+	for _, begun := range []bool{true, false} {
+		stream, err := c.conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/"+oip+"ModelStreamInfer")
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := dynamicpb.NewMessage(m.Output())
+		if begun {
+			if err := stream.SendMsg(c.message(m.Input(), row("a", 1))); err != nil {
+				t.Fatal(err)
+			}
+			if err := stream.RecvMsg(answer); err != nil {
+				t.Fatal(err)
+			}
+			g.Part()
+			g.Part() // changes nothing
+		}
+		if err := stream.RecvMsg(answer); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "the server is stopping") {
+			t.Errorf("begun before: %t: %v", begun, err)
+		}
+	}
+	if got, _, err := c.call(t.Context(), oip+"ModelInfer", row("a", 1)); err != nil || !strings.Contains(got, "103") {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
 func TestMessagesMayBeCompressed(t *testing.T) {
 	a := ready("a", 1)
 	a.options.Body, a.options.Rows = 1<<20, 1<<16

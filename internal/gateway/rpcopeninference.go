@@ -116,25 +116,63 @@ func (g *Gateway) controlling(load bool) rpcHandler {
 }
 
 // streamInfer answers a stream of inference requests in their order, each as a decision of its own. A request that fails is told in its
-// answer, and the stream goes on. The metadata of the stream is that of its first answer.
+// answer, and the stream goes on, until its client ends it or the server parts: a stream may last for ever, and whoever waits for its end
+// would wait as long. The metadata of the stream is that of its first answer.
 func (g *Gateway) streamInfer(s grpc.ServerStream, p place) error {
+	requests := make(chan received)
+	go receive(s, requests) // which ends as the stream does, and that with this handler
 	for first := true; ; first = false {
-		b := scratch.Get().(*buffers)
-		b.reset()
-		err := s.RecvMsg(b)
-		if err != nil {
-			b.release()
-			if errors.Is(err, io.EOF) {
+		var r received
+		select {
+		case r = <-requests:
+		case <-g.parting:
+			select {
+			case r = <-requests: // it has come already
+			default:
+				return rpcError(errDraining, false)
+			}
+		}
+		if r.err != nil {
+			if errors.Is(r.err, io.EOF) {
 				return nil
 			}
+			return r.err
+		}
+		if err := g.streamOne(s.Context(), r.buffers, p, first); err != nil {
+			r.buffers.release()
 			return err
 		}
-		if err := g.streamOne(s.Context(), b, p, first); err != nil {
-			b.release()
+		if err := s.SendMsg(r.buffers); err != nil { // which has released them
 			return err
 		}
-		if err := s.SendMsg(b); err != nil { // which has released b
-			return err
+	}
+}
+
+// received is a request of a stream, or why there are no more.
+type received struct {
+	buffers *buffers
+	err     error
+}
+
+// receive hands on the requests of a stream as they come.
+func receive(s grpc.ServerStream, to chan<- received) {
+	for {
+		r := received{buffers: scratch.Get().(*buffers)}
+		r.buffers.reset()
+		if r.err = s.RecvMsg(r.buffers); r.err != nil {
+			r.buffers.release()
+			r.buffers = nil
+		}
+		select {
+		case to <- r:
+		case <-s.Context().Done():
+			if r.buffers != nil {
+				r.buffers.release()
+			}
+			return
+		}
+		if r.err != nil {
+			return
 		}
 	}
 }

@@ -32,9 +32,9 @@ type cellKey struct {
 	bucket  uint8
 }
 
-// erredKey names an epoch of a service.
+// erredKey names an epoch of a service, as the log does: a reload makes the service anew, and its units had their errors all the same.
 type erredKey struct {
-	service *Service
+	service string
 	epoch   uint32
 }
 
@@ -111,7 +111,7 @@ func (s *tallyShard) first(d *decision, epoch uint32) bool {
 	if d.policy == nil || !d.choice.Unit.Known() {
 		return true
 	}
-	key, unit := erredKey{d.service, epoch}, event.Hash(string(d.unit[:d.unitLen]))
+	key, unit := erredKey{d.service.Name(), epoch}, event.Hash(string(d.unit[:d.unitLen]))
 	units := s.erred[key]
 	if _, seen := units[unit]; seen || len(units) >= mostErred {
 		return false
@@ -179,10 +179,14 @@ func (t *tallies) requests() (n uint64) {
 	return n
 }
 
-// forget drops the units of epochs that have ended.
+// forget drops the units of epochs that have ended: of those that a later one of the same service follows.
 func (s *tallyShard) forget() {
+	latest := make(map[string]uint32, len(s.erred))
 	for key := range s.erred {
-		if p := key.service.Policy(); p == nil || p.Epoch != key.epoch {
+		latest[key.service] = max(latest[key.service], key.epoch)
+	}
+	for key := range s.erred {
+		if key.epoch < latest[key.service] {
 			delete(s.erred, key)
 		}
 	}

@@ -71,6 +71,7 @@ type seldonQuestion struct {
 	outputs [1]string
 	names   seldonNames
 	form    seldonForm
+	named   bool // the payload says itself what its values are, by column or by input
 	puid    string
 	path    []seldonNode // requestPath as it came
 }
@@ -186,6 +187,10 @@ func (q *seldonQuestion) one(data any) {
 func (q *seldonQuestion) settle() error {
 	if q.form == noForm {
 		return fault.Invalidf("the request has no data").WithHint(`send {"data": {"ndarray": [[...]]}}`)
+	}
+	if q.named && q.names.count > 0 { // which of the two is meant would be a guess
+		return fault.Invalidf("data.names is given, but %s names its values itself", q.form.place()).
+			WithHint("leave data.names out, or send jsonData as nested lists")
 	}
 	if q.request.Inputs == nil {
 		q.request.Inputs = q.input[:]

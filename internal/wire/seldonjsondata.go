@@ -56,6 +56,7 @@ func (c *seldonCall) inputs() {
 			WithHint(`send {"jsonData": {NAME: [...], ...}}`))
 		return
 	}
+	c.named = true
 	c.request.Inputs = make([]tensor.Tensor, 0, len(c.model.Inputs))
 	left := c.limits.Elements
 	for s.Object(); s.Next(); {
@@ -186,6 +187,7 @@ func (c *seldonCall) table() (*table, bool) {
 			WithHint(`send {"jsonData": [[...], ...]}`))
 		return nil, false
 	}
+	c.named = true
 	return &table{c: c, spec: spec, cells: make([]tableColumn, len(spec.Columns))}, true
 }
 

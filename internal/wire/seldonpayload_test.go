@@ -136,6 +136,10 @@ var payloads = []struct {
 	{"jsonData, columns", "wide", `{"jsonData":{"a":[1,4],"c":[3,6],"b":[2,5]}}`, of([]int{2, 3}, 1., 2, 3, 4, 5, 6), ""},
 	{"jsonData, records", "wide", `{"jsonData":[{"a":1,"b":2,"c":3},{"c":6,"b":5,"a":4}]}`, of([]int{2, 3}, 1., 2, 3, 4, 5, 6), ""},
 	{"jsonData, records of texts", "words", `{"jsonData":[{"y":"1","x":"2"},{"x":"3","y":"4"}]}`, of([]int{2, 2}, "2", "1", "3", "4"), ""},
+	{"jsonData, nested, in another order (JSON)", "wide", `{"data":{"names":["c","a","b"]},"jsonData":[[3,1,2]]}`, of([]int{1, 3}, 1., 2, 3), ""},
+	{"jsonData by column beside names (JSON)", "wide", `{"data":{"names":["c","b","a"]},"jsonData":{"a":1,"b":2,"c":3}}`, nil, "data.names is given, but jsonData names its values itself"},
+	{"jsonData of records beside names (JSON)", "wide", `{"jsonData":[{"a":1,"b":2,"c":3}],"data":{"names":["c","b","a"]}}`, nil, "names its values itself"},
+	{"jsonData by the input's name beside names (JSON)", "wide", `{"data":{"names":["c","b","a"]},"jsonData":{"d":[[3,2,1]]}}`, nil, "names its values itself"},
 	{"jsonData, empty columns", "wide", `{"jsonData":{"a":[],"b":[],"c":[]}}`, of([]int{0, 3}, []float64{}...), ""},
 	{"jsonData by the input's name", "wide", `{"jsonData":{"d":[[1,2,3]]}}`, []tensor.Tensor{tensor.New("d", []int{1, 3}, []float64{1, 2, 3})}, ""},
 	{"jsonData for several inputs", "pair", `{"jsonData":{"title":["x","y"],"user":[1,2.0],"price":[0.5,"NaN"]}}`, []tensor.Tensor{
