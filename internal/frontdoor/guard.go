@@ -242,7 +242,8 @@ func named(line []byte) int {
 // token says that a name has only bytes that names have. Of headers net/http sees to it, of trailers not.
 func token(name []byte) bool {
 	for _, c := range name {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
+		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
+		if !letter && strings.IndexByte("0123456789!#$%&'*+-.^_`|~", c) < 0 {
 			return false
 		}
 	}
