@@ -173,6 +173,7 @@ func TestTheFrontDoorReadsEachRequestInOneWayOrRefusesIt(t *testing.T) {
 		{"a bare line feed behind a chunk", chunkedHead + "3\r\nabc\n0\r\n\r\n", []int{400}, sees("POST /1 host=a body=abc broken")},
 		{"a bare line feed at the end", chunkedHead + "3\r\nabc\r\n0\r\n\n" + smuggled, []int{400}, sees("POST /1 host=a body=abc broken")},
 		{"a trailer that is folded", chunkedHead + "0\r\nA: b\r\n c\r\n\r\n", []int{400}, sees("POST /1 host=a body= broken")},
+		{"a trailer's name with a space", chunkedHead + "0\r\nA b: c\r\n\r\n", []int{400}, sees("POST /1 host=a body= broken")},
 
 		// Lines.
 		{"bare line feeds", "GET /1 HTTP/1.1\nHost: a\n\n", []int{400}, nil},

@@ -30,7 +30,7 @@ func (l listener) Accept() (net.Conn, error) {
 }
 
 // ConnState is for http.Server.ConnState: a connection that a handler takes over (a WebSocket) speaks something else from then on, and is
-// guarded no longer.
+// guarded no longer. What its client sends before it is told so is still read as requests.
 func ConnState(c net.Conn, s http.ConnState) {
 	if guarded, ok := c.(*conn); ok && s == http.StateHijacked {
 		guarded.taken.Store(true)

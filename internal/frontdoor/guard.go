@@ -141,7 +141,8 @@ func (g *guard) take(line []byte) bool {
 			g.next()
 			return true
 		}
-		return named(line) > 0 && printable(line)
+		n := named(line)
+		return n > 0 && token(line[:n]) && printable(line)
 	case preface:
 		want := [...]string{"", "SM", ""}
 		ok := string(line) == want[g.steps]
@@ -236,6 +237,17 @@ func named(line []byte) int {
 		return 0
 	}
 	return max(0, bytes.IndexByte(line, ':'))
+}
+
+// token says that a name has only bytes that names have. Of headers net/http sees to it, of trailers not.
+func token(name []byte) bool {
+	for _, c := range name {
+		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
+		if !letter && strings.IndexByte("0123456789!#$%&'*+-.^_`|~", c) < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // printable says that nothing in b controls a terminal, a tab left aside. Of headers net/http sees to it, of extensions and trailers not.
