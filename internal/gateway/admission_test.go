@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -171,5 +172,44 @@ func TestARequestMayShortenItsTime(t *testing.T) {
 		if status, got := ask(http.MethodPost, "/v2/models/a/infer", body); status != 503 || !strings.Contains(got, "no answer within 20ms") {
 			t.Errorf("%s: %d %s", longer, status, got)
 		}
+	}
+}
+
+// texts is a model whose rows are single texts: a flat list has as many rows as values.
+type texts struct{ sums }
+
+func (texts) Signature() tensor.Signature {
+	s := sums{}.Signature()
+	s.Inputs[0] = tensor.Spec{Name: "input", DType: tensor.Bytes, Shape: []int{-1}}
+	return s
+}
+
+func (texts) Predict(_ context.Context, r *tensor.Request) (*tensor.Response, error) {
+	n := r.Inputs[0].Rows()
+	return &tensor.Response{Outputs: []tensor.Tensor{tensor.New("prediction", []int{n}, make([]float32, n))}}, nil
+}
+
+func TestRowsOfSingleValuesAreCountedInEveryDialect(t *testing.T) {
+	s := NewService(ServiceOptions{Name: "texts", Rows: 2})
+	s.variants[0].Swap(&Live{Model: texts{}, Name: "m", Number: 1, Runtime: "texts"})
+	g, ask := serve(t, s)
+	c := dialled(t, g)
+	for _, tt := range []struct{ path, body string }{
+		{"/v2/models/texts/infer", `{"inputs":[{"name":"input","datatype":"BYTES","shape":[ROWS],"data":[LIST]}]}`},
+		{"/api/v1.0/predictions", `{"data":{"ndarray":[LIST]}}`},
+		{"/api/v1.0/predictions", `{"jsonData":[LIST]}`},
+		{"/v1/models/texts:predict", `{"instances":[LIST]}`},
+		{"/invocations", `{"inputs":[LIST]}`},
+	} {
+		for rows, want := range map[int]int{2: http.StatusOK, 3: http.StatusBadRequest} {
+			body := strings.NewReplacer("ROWS", strconv.Itoa(rows), "LIST", `"a"`+strings.Repeat(`,"a"`, rows-1)).Replace(tt.body)
+			if status, answer := ask(http.MethodPost, tt.path, body); status != want || want != http.StatusOK && !strings.Contains(answer, "rows") {
+				t.Errorf("%s %s: %d %s", tt.path, body, status, answer)
+			}
+		}
+	}
+	request := `{"model_name":"texts","inputs":[{"name":"input","datatype":"BYTES","shape":[3],"contents":{"bytes_contents":["YQ==","YQ==","YQ=="]}}]}`
+	if _, _, err := c.call(t.Context(), oip+"ModelInfer", request); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "3 rows") {
+		t.Error(err)
 	}
 }

@@ -95,6 +95,10 @@ func (q *question) decode(b *buffers, c *call) (wire.Exchange, error) {
 	if err := signature.Check(request); err != nil {
 		return nil, err
 	}
+	// A dialect cannot tell whether a flat list is a row or, for a model whose rows are single values, as many rows.
+	if rows := request.Inputs[0].Rows(); rows > q.service.options.Rows {
+		return nil, fault.Invalidf("the request has %d rows; it may have %d", rows, q.service.options.Rows).WithHint("send the rows in several requests")
+	}
 	return exchange, mayAnswer(signature, request)
 }
 
