@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	grpcgzip "google.golang.org/grpc/encoding/gzip"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
@@ -32,6 +33,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/tensor"
 	"github.com/serin-ml/serin/internal/traffic"
 	"github.com/serin-ml/serin/internal/wire"
 )
@@ -348,6 +350,47 @@ func TestAStreamEndsBehindItsAnswerOnceTheServerParts(t *testing.T) {
 	}
 	if got, _, err := c.call(t.Context(), oip+"ModelInfer", row("a", 1)); err != nil || !strings.Contains(got, "103") {
 		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// leavingCaller is a dialect whose caller leaves while the answer is written.
+type leavingCaller struct {
+	wire.OpenInferenceProto
+	leave context.CancelFunc
+}
+
+func (d leavingCaller) Decode(body []byte, s tensor.Signature, l wire.Limits) (wire.Exchange, error) {
+	x, err := d.OpenInferenceProto.Decode(body, s, l)
+	return leavingExchange{x, d.leave}, err
+}
+
+type leavingExchange struct {
+	wire.Exchange
+	leave context.CancelFunc
+}
+
+func (x leavingExchange) Answer(dst []byte, m wire.Meta, r *tensor.Response) ([]byte, error) {
+	x.leave()
+	return x.Exchange.Answer(dst, m, r)
+}
+
+// An answer that is not put into a stream's form would be read as something else: its model's name as an error.
+func TestAnAnswerThatComesBehindTheEndOfItsStreamIsNotSent(t *testing.T) {
+	g, _ := serve(t, ready("a", 1))
+	c := dialled(t, g)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	body, err := proto.Marshal(c.message(c.method(oip+"ModelInfer").Input(), row("a", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := scratch.Get().(*buffers)
+	defer b.release()
+	b.reset()
+	b.rpc.message = mem.SliceBuffer(body)
+	p := place{spot: g.spotAt(spot{label: openInferenceRPCLabel, route: "stream", rpc: true}), dialect: leavingCaller{leave: cancel}}
+	if err := g.streamOne(ctx, b, p, true); status.Code(err) != codes.Canceled {
+		t.Errorf("%v, and %q would be sent", err, b.out)
 	}
 }
 

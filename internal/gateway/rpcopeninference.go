@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	"github.com/serin-ml/serin/internal/wire"
 )
@@ -181,8 +182,8 @@ func receive(s grpc.ServerStream, to chan<- received) {
 func (g *Gateway) streamOne(ctx context.Context, b *buffers, p place, first bool) error {
 	b.begin(ctx)
 	err := g.predictRPC(ctx, b, p, g.inferenceTarget)
-	if ctx.Err() != nil { // it is that of the whole stream
-		return rpcError(err, b.decision.timedOut)
+	if ctx.Err() != nil { // it is that of the whole stream, and there may be an answer that came too late
+		return status.FromContextError(ctx.Err()).Err()
 	}
 	if first {
 		b.rpc.sendHeader()
