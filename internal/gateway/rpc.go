@@ -48,8 +48,7 @@ func (g *Gateway) unary(service, method string, answer rpcHandler) grpc.MethodDe
 	safe := func(ctx context.Context, b *buffers) (err error) {
 		defer func() {
 			if p := recover(); p != nil {
-				g.options.Log.ErrorContext(ctx, "panic while answering", "method", info.FullMethod, "panic", p, "stack", string(debug.Stack()))
-				err = rpcError(errInternal, false)
+				err = g.panicked(ctx, info.FullMethod, p)
 			}
 		}()
 		b.begin(ctx)
@@ -73,6 +72,12 @@ func (g *Gateway) unary(service, method string, answer rpcHandler) grpc.MethodDe
 		return b, nil // which the codec releases
 	}
 	return grpc.MethodDesc{MethodName: method, Handler: handler}
+}
+
+// panicked logs a panic that has been caught, and returns what its caller is told. gRPC would end the process.
+func (g *Gateway) panicked(ctx context.Context, method string, p any) error {
+	g.options.Log.ErrorContext(ctx, "panic while answering", "method", method, "panic", p, "stack", string(debug.Stack()))
+	return rpcError(errInternal, false)
 }
 
 func fullMethod(service, method string) string { return "/" + service + "/" + method }

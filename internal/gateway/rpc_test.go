@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -350,6 +351,38 @@ func TestAStreamEndsBehindItsAnswerOnceTheServerParts(t *testing.T) {
 	}
 	if got, _, err := c.call(t.Context(), oip+"ModelInfer", row("a", 1)); err != nil || !strings.Contains(got, "103") {
 		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// explosive is a log that panics at a line about a request.
+type explosive struct{ slog.Handler }
+
+func (explosive) Enabled(context.Context, slog.Level) bool { return true }
+
+func (explosive) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "request" {
+		panic("a bug in a log")
+	}
+	return nil
+}
+
+func TestAPanicCostsOneCallAlone(t *testing.T) {
+	g := New(Options{Log: slog.New(explosive{}), Now: time.Now, AccessLog: AccessAll})
+	g.SetServices([]*Service{ready("a", 1)})
+	c := dialled(t, g)
+	if _, _, err := c.call(t.Context(), oip+"ModelInfer", row("a", 1)); status.Code(err) != codes.Internal {
+		t.Error(err)
+	}
+	m := c.method(oip + "ModelStreamInfer")
+	stream, err := c.conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/"+oip+"ModelStreamInfer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.SendMsg(c.message(m.Input(), row("a", 1))); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.RecvMsg(dynamicpb.NewMessage(m.Output())); status.Code(err) != codes.Internal || strings.Contains(err.Error(), "bug") {
+		t.Error(err)
 	}
 }
 

@@ -118,8 +118,13 @@ func (g *Gateway) controlling(load bool) rpcHandler {
 
 // streamInfer answers a stream of inference requests in their order, each as a decision of its own. A request that fails is told in its
 // answer, and the stream goes on, until its client ends it or the server parts: a stream may last for ever, and whoever waits for its end
-// would wait as long. The metadata of the stream is that of its first answer.
-func (g *Gateway) streamInfer(s grpc.ServerStream, p place) error {
+// would wait as long. A panic costs that stream alone. The metadata of the stream is that of its first answer.
+func (g *Gateway) streamInfer(s grpc.ServerStream, p place) (err error) {
+	defer func() {
+		if caught := recover(); caught != nil {
+			err = g.panicked(s.Context(), p.route, caught)
+		}
+	}()
 	requests := make(chan received)
 	go receive(s, requests) // which ends as the stream does, and that with this handler
 	for first := true; ; first = false {
