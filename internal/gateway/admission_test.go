@@ -176,7 +176,7 @@ func TestARequestMayShortenItsTime(t *testing.T) {
 }
 
 // texts is a model whose rows are single texts: a flat list has as many rows as values.
-type texts struct{ sums }
+type texts struct{}
 
 func (texts) Signature() tensor.Signature {
 	s := sums{}.Signature()
