@@ -124,10 +124,14 @@ func judge(r *load.Report, verdicts []load.Verdict) error {
 			broken = append(broken, fmt.Sprintf("%s (%s)", v.Threshold, v.Measured))
 		}
 	}
-	if broken == nil {
-		return nil
+	switch {
+	case broken != nil:
+		return judged{fault.Unavailablef("not kept: %s", strings.Join(broken, "; ")).WithHint("the report above says how the requests went"), exitThreshold}
+	case r.Failed == r.Requests: // a script that measures a wrong path is not to go on
+		return judged{fault.Unavailablef("none of %d requests was answered as expected", r.Requests).
+			WithHint("the report above says how they failed; --expect says which answers are good"), exitThreshold}
 	}
-	return judged{fault.Unavailablef("not kept: %s", strings.Join(broken, "; ")).WithHint("the report above says how the requests went"), exitThreshold}
+	return nil
 }
 
 // options are the generator's, from the flags.

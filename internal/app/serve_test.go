@@ -289,7 +289,7 @@ func TestAConfiguredServiceIsServedUnderItsName(t *testing.T) {
 		t.Errorf("%d %s", code, body)
 	}
 	_, metrics := r.send(t, http.MethodGet, "http://"+r.Control+"/metrics", "")
-	for _, want := range []string{`serin_requests_total{code="200",dialect="openinference",route="/v2/models/{name}/infer",service="other",variant="blue"} 1`, "serin_request_duration_seconds_bucket", "go_goroutines"} {
+	for _, want := range []string{`serin_requests_total{code="200",dialect="openinference",route="/v2/models/{name}/infer",service="other",variant="blue"} 1`, "serin_request_duration_seconds_bucket", `serin_shed_total{service="other"} 0`, "go_goroutines"} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("/metrics lacks %s", want)
 		}

@@ -51,5 +51,5 @@ func readBody(b *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int
 const trustedLength = 256 << 10
 
 func tooLarge(limit int64) error {
-	return &statusError{http.StatusRequestEntityTooLarge, fault.Invalidf("the body is larger than %d bytes", limit)}
+	return &statusError{http.StatusRequestEntityTooLarge, fault.Invalidf("the body is larger than %d bytes", limit).WithHint("send less at a time")}
 }

@@ -104,6 +104,7 @@ func (g *Gateway) SetServices(list []*Service) {
 	t := &table{list: list, byName: make(map[string]*Service, len(list))}
 	for _, s := range list {
 		t.byName[s.Name()] = s
+		g.metrics.expect(s)
 		if len(s.options.Routes) > 0 && t.routes == nil {
 			t.routes = new(routes)
 		}

@@ -120,7 +120,7 @@ func TestEveryPathAnswersInItsDialect(t *testing.T) {
 		{"v2 broken", post, "/v2/models/a/infer", v2[:40], nil, 400, `..."error":"`},
 		{"v2 wrong width", post, "/v2/models/a/infer", `{"inputs":[{"name":"input","datatype":"FP32","shape":[1,3],"data":[1,2,3]}]}`, nil, 400, `...shape [1 3]; the model takes [-1 2]`},
 		{"v2 empty", post, "/v2/models/a/infer", "", nil, 400, `..."error":"`},
-		{"too long", post, "/v2/models/a/infer", strings.Repeat(" ", 1001), nil, 413, `{"error":"the body is larger than 1000 bytes"}`},
+		{"too long", post, "/v2/models/a/infer", strings.Repeat(" ", 1001), nil, 413, `{"error":"the body is larger than 1000 bytes (send less at a time)"}`},
 		{"too many rows", post, "/v2/models/a/infer", `{"inputs":[{"name":"input","datatype":"FP32","shape":[11,2],"data":[` + strings.Repeat("1,", 21) + `1]}]}`, nil, 400, `...rows`},
 		{"compressed", post, "/v2/models/a/infer", v2, []string{"Content-Encoding", "br"}, 415, `...content encoding`},
 		{"model hangs", post, "/v2/models/a/infer", `{"parameters":{"timeout":2000},` + fmt.Sprintf(v2Row, hangs)[1:], nil, 503, `{"error":"no answer within 2ms"}`},

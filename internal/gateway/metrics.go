@@ -130,4 +130,7 @@ func (m *metrics) count(s *series, v *Variant, at *spot, status int) {
 	}
 }
 
+// expect makes the counter of what a service sheds be there before it sheds: its first one is an increase then, which alarms see.
+func (m *metrics) expect(s *Service) { m.sheds.WithLabelValues(s.Name()) }
+
 func (m *metrics) shed(s *Service) { m.sheds.WithLabelValues(s.Name()).Inc() }

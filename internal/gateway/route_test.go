@@ -104,7 +104,7 @@ func TestRoutesComeBeforeSerinsOwnPaths(t *testing.T) {
 		{get, "/predict", "", nil, 405, `{"error":{"message":"/predict is asked with POST, PUT"}}`},
 		{http.MethodHead, "/add/1/2", "", nil, 405, `{"error":{"message":"/add/1/2 is asked with GET"}}`},
 		{post, "/add/1/", body, nil, 404, `{"error":"nothing is served at \"/add/1/\""}`},
-		{post, "/predict", strings.Repeat(" ", 1001), nil, 413, `{"error":{"message":"the body is larger than 1000 bytes"}}`},
+		{post, "/predict", strings.Repeat(" ", 1001), nil, 413, `{"error":{"message":"the body is larger than 1000 bytes (send less at a time)"}}`},
 		{post, "/predict", body, []string{"Content-Encoding", "br"}, 415, `{"error":{"message":"content encoding \"br\" is not supported (send the body as it is, or as gzip or deflate)"}}`},
 		{post, "/v2/models/a/versions/3/infer", `{"inputs":[{"name":"input","shape":[1,2],"datatype":"FP32","data":[1,2]}]}`, nil, 200, `{"model_name":"a","model_version":"3","outputs":[{"name":"prediction","shape":[1],"datatype":"FP32","data":[3.0]}]}`},
 	} {

@@ -95,6 +95,9 @@ func (p Spec) fits(t *Tensor) error {
 	if err := t.Check(); err != nil {
 		return err
 	}
+	if t.Len() == 0 { // before its shape, which says little of a list with nothing in it
+		return fault.Invalidf("input %q is empty: send at least one row", p.Name)
+	}
 	if len(t.Shape) != len(p.Shape) {
 		return fault.Invalidf("input %q has shape %v; the model takes %v (-1: any number)", p.Name, t.Shape, p.Shape)
 	}
@@ -102,9 +105,6 @@ func (p Spec) fits(t *Tensor) error {
 		if want != -1 && t.Shape[i] != want {
 			return fault.Invalidf("input %q has shape %v; the model takes %v (-1: any number)", p.Name, t.Shape, p.Shape)
 		}
-	}
-	if t.Len() == 0 {
-		return fault.Invalidf("input %q is empty: send at least one row", p.Name)
 	}
 	if p.DType.Numeric() != t.DType().Numeric() {
 		return fault.Invalidf("input %q holds %s; the model takes %s", p.Name, t.DType(), p.DType)

@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"strconv"
-	"strings"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/tensor"
@@ -48,8 +47,8 @@ func splitBody(body []byte, call Call) (text []byte, alone bool, err error) {
 		if media == "" || media == "application/json" { // as nearly all say it
 			return body, false, nil
 		}
-		media, _, _ = strings.Cut(media, ";")
-		return body, strings.EqualFold(strings.TrimSpace(media), octetStream) && !looksLikeObject(body), nil
+		media = mediaType(media)
+		return body, media == octetStream && !looksLikeObject(body), jsonMedia(media)
 	}
 	n, err := strconv.ParseUint(length, 10, 31)
 	switch {

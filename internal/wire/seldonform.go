@@ -7,7 +7,6 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/url"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/serin-ml/serin/internal/fault"
@@ -21,26 +20,22 @@ import (
 //	multipart/form-data                 a part for each field of the message, in JSON but for strData, which is text; a file
 //	                                    named binData is its bytes, one named strData its text
 //
-// Clients are careless with this header, so that none, text of any kind and application/octet-stream mean JSON too. Any other type is
-// ErrUnsupportedMedia.
+// Other types are taken for JSON, or refused, as jsonMedia says.
 func (d Seldon) DecodeCall(body []byte, call Call, signature tensor.Signature, l Limits) (Exchange, error) {
 	header, _ := call.Lookup(Header, "Content-Type")
-	kind, _, _ := strings.Cut(header, ";")
-	kind = strings.ToLower(strings.TrimSpace(kind))
-	switch {
-	case kind == "application/json":
-	case kind == "application/x-www-form-urlencoded":
+	switch kind := mediaType(header); kind {
+	case "application/x-www-form-urlencoded":
 		message, err := formMessage(body)
 		if err != nil {
 			return nil, err
 		}
 		body = message
-	case kind == "multipart/form-data":
+	case "multipart/form-data":
 		return d.multipart(body, header, signature, l)
-	case kind == "", kind == "application/octet-stream", strings.HasPrefix(kind, "text/"), strings.HasSuffix(kind, "+json"):
 	default:
-		return nil, fault.Invalidf("the content type %.60q is not what this protocol speaks: %w", kind, ErrUnsupportedMedia).
-			WithHint("send application/json")
+		if err := jsonMedia(kind); err != nil {
+			return nil, err
+		}
 	}
 	return d.Decode(body, signature, l)
 }

@@ -77,7 +77,7 @@ func TestSeldonReadsAMessageWhateverItsContentTypeCallsIt(t *testing.T) {
 		t.Errorf("without a header: %v", err)
 	}
 	for contentType, want := range map[string]string{
-		"application/xml": `the content type "application/xml" is not`, "image/png": `"image/png"`, "application/x-protobuf": "x-protobuf", "multipart/mixed; boundary=x": "mixed",
+		"application/xml": `the content type is "application/xml"`, "image/png": `"image/png"`, "application/x-protobuf": "x-protobuf", "multipart/mixed; boundary=x": "mixed",
 	} {
 		_, err := Seldon{}.DecodeCall([]byte(message), typed(contentType), score, Limits{})
 		if !errors.Is(err, ErrUnsupportedMedia) || fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), want) || fault.HintOf(err) == "" {

@@ -52,6 +52,16 @@ func (d V1) Decode(body []byte, signature tensor.Signature, l Limits) (Exchange,
 	return c, nil
 }
 
+// DecodeCall is Decode of a body whose Content-Type is one that is read as JSON.
+func (d V1) DecodeCall(body []byte, call Call, signature tensor.Signature, l Limits) (Exchange, error) {
+	if media, _ := call.Lookup(Header, "Content-Type"); media != "" && media != "application/json" { // as nearly all say it
+		if err := jsonMedia(mediaType(media)); err != nil {
+			return nil, err
+		}
+	}
+	return d.Decode(body, signature, l)
+}
+
 // message reads the whole body and tells whether it holds rows.
 func (c *v1Call) message() (given bool) {
 	const instances, inputs, name = 0, 1, 2
