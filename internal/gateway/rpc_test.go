@@ -354,6 +354,38 @@ func TestAStreamEndsBehindItsAnswerOnceTheServerParts(t *testing.T) {
 	}
 }
 
+// abandoned is a stream whose client leaves before it has sent anything.
+type abandoned struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s abandoned) Context() context.Context { return s.ctx }
+
+func (s abandoned) RecvMsg(any) error {
+	<-s.ctx.Done()
+	return status.FromContextError(s.ctx.Err()).Err()
+}
+
+func TestAStreamEndsWhenItsClientLeaves(t *testing.T) {
+	g, _ := serve(t, ready("a", 1))
+	p := place{spot: g.spotAt(spot{label: openInferenceRPCLabel, route: "stream", rpc: true}), dialect: wire.OpenInferenceProto{}}
+	for range 100 { // the end and its cause come in either order
+		ctx, leave := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- g.streamInfer(abandoned{ctx: ctx}, p) }()
+		leave()
+		select {
+		case err := <-ended:
+			if status.Code(err) != codes.Canceled {
+				t.Fatal(err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("the stream goes on without its client")
+		}
+	}
+}
+
 // explosive is a log that panics at a line about a request.
 type explosive struct{ slog.Handler }
 

@@ -131,6 +131,8 @@ func (g *Gateway) streamInfer(s grpc.ServerStream, p place) (err error) {
 		var r received
 		select {
 		case r = <-requests:
+		case <-s.Context().Done(): // at which nobody may be left who hands on why
+			return status.FromContextError(s.Context().Err()).Err()
 		case <-g.parting:
 			select {
 			case r = <-requests: // it has come already
