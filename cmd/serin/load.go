@@ -25,7 +25,7 @@ type loadCmd struct {
 	Expect   string `placeholder:"STATUS" help:"Which answers are good: 200, 2xx, or OK for gRPC, several with commas (default: 2xx, OK)."`
 
 	Threshold []load.Threshold `sep:"none" placeholder:"LIMIT" help:"A limit to keep, such as p99<10ms, errors<0.1% or rate>4950; again for more. Exit code 1 if one is not kept."`
-	MaxLag    time.Duration    `default:"1ms" help:"How late the generator itself may be, at its 99th percentile, before the run is invalid (default: 1ms)."`
+	MaxLag    time.Duration    `default:"1ms" help:"How late the generator itself may be, at its 99th percentile, before the run is invalid, exit code 3 (default: 1ms)."`
 	HDR       string           `name:"hdr" placeholder:"FILE" help:"Write the latencies as an HDR histogram's text."`
 	Progress  string           `enum:"auto,yes,no" default:"auto" help:"A line every second: auto (on a terminal), yes or no."`
 }
