@@ -21,6 +21,8 @@ type batch struct {
 	rows    []*outcomeRow             // new ones, in the order of the log
 	settled []*outcomeRow             // of earlier batches
 	units   []unitSeen
+
+	repeated map[event.Offset]bool // the decisions in this batch whose ids were there before
 }
 
 func (s *Sink) apply(ctx context.Context, items []measure.Item) error {
@@ -30,6 +32,8 @@ func (s *Sink) apply(ctx context.Context, items []measure.Item) error {
 		slots:   map[int64][]slotEntry{},
 		known:   map[event.ID]uint64{},
 		earlier: map[string]*event.Outcome{},
+
+		repeated: map[event.Offset]bool{},
 	}
 	s.memory.batch = b
 	defer func() { s.memory.batch = nil }()
@@ -115,7 +119,7 @@ func (s *Sink) addDecision(ctx context.Context, b *batch, at event.Offset, d *ev
 		b.known[d.ID] = known
 	}
 	s.memory.joiner.Decision(d.ID, s.memory.byID[known])
-	if u, ok := unitOf(d); ok {
+	if u, ok := unitOf(at, d); ok {
 		b.units = append(b.units, u)
 	}
 	variant, err := s.variantID(ctx, measure.KnownOf(d).Variant)
@@ -161,7 +165,7 @@ func (s *Sink) writeSlots(ctx context.Context, b *batch) error {
 	}
 	var body []byte
 	for _, slot := range order {
-		body = appendSlot(body[:0], mergeSlot(merged[slot], b.slots[slot]))
+		body = appendSlot(body[:0], mergeSlot(merged[slot], b.slots[slot], b.repeated))
 		if _, err := s.sql.slot.ExecContext(ctx, slot, body); err != nil {
 			return err
 		}
