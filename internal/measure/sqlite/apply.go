@@ -108,11 +108,14 @@ func (s *Sink) recall(ctx context.Context, b *batch, items []measure.Item) error
 	})
 }
 
+// addDecision remembers what outcomes will ask of a decision, which is little, and a row of all that it says for those that are sampled.
 func (s *Sink) addDecision(ctx context.Context, b *batch, at event.Offset, d *event.Decision) error {
-	known, err := s.knownID(ctx, measure.KnownOf(d))
+	of := measure.KnownOf(d)
+	known, err := s.knownID(ctx, of)
 	if err != nil {
 		return err
 	}
+	share, keep := s.memory.sampler.Share(d, s.memory.joiner.Awaits(d.ID))
 	slot := slotOf(d.ID)
 	b.slots[slot] = append(b.slots[slot], entryOf(d.ID, known, at))
 	if _, repeated := b.known[d.ID]; !repeated {
@@ -122,11 +125,14 @@ func (s *Sink) addDecision(ctx context.Context, b *batch, at event.Offset, d *ev
 	if u, ok := unitOf(at, d); ok {
 		b.units = append(b.units, u)
 	}
-	variant, err := s.variantID(ctx, measure.KnownOf(d).Variant)
+	if !keep {
+		return nil
+	}
+	variant, err := s.variantID(ctx, of.Variant)
 	if err != nil {
 		return err
 	}
-	return s.sql.decisions.add(ctx, decisionRow(d, variant)...)
+	return s.sql.decisions.add(ctx, decisionRow(d, variant, share)...)
 }
 
 func (s *Sink) write(ctx context.Context, b *batch) error {
