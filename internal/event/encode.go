@@ -21,6 +21,7 @@ const (
 	hasRequestID
 	hasPayload
 	hasUpstream
+	isAlone // programs that do not know it take the unit for one that may come back
 )
 
 // Flags of an outcome.
@@ -82,7 +83,7 @@ func appendDecision(dst []byte, d *Decision) []byte {
 		bit byte
 	}{
 		{d.Rank, isRank}, {d.Answered == d.Assigned, answeredAsAssigned}, {!math.IsNaN(d.Score), hasScore}, {len(d.Slots) > 0, hasSlots},
-		{d.RequestID != "", hasRequestID}, {d.Payload != "", hasPayload}, {d.UpstreamMicros > 0, hasUpstream},
+		{d.RequestID != "", hasRequestID}, {d.Payload != "", hasPayload}, {d.UpstreamMicros > 0, hasUpstream}, {d.Alone, isAlone},
 	} {
 		if f.set {
 			flags |= f.bit
@@ -131,7 +132,7 @@ func appendDecision(dst []byte, d *Decision) []byte {
 
 func (d *decoder) decision() *Decision {
 	flags, reason := d.byte(), Reason(d.byte())
-	r := &Decision{Rank: flags&isRank != 0, Reason: reason, Score: math.NaN()}
+	r := &Decision{Rank: flags&isRank != 0, Alone: flags&isAlone != 0, Reason: reason, Score: math.NaN()}
 	r.ID = d.id()
 	r.At = d.time(r.ID.Time())
 	r.Service = d.string()

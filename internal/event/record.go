@@ -79,6 +79,7 @@ type Decision struct {
 	Generation    uint64 // fences consumers
 
 	Unit      string // a keyed hash in hexadecimal digits; plain only if configured; "" if unknown
+	Alone     bool   // the unit was drawn for this request and never comes back
 	RequestID string // the client's own; never a key
 
 	Assigned   string // the variant that was to answer; analysis goes by it

@@ -50,6 +50,8 @@ func examples() map[string]Record {
 	full.Rank, full.RequestID, full.Answered, full.Reason = true, "0b6a9f9e-8c2c-4a5f-9d3d-7a1f6f1f2a3b", "fallback", Failover
 	full.UpstreamMicros, full.Score, full.Payload, full.At = 401, 1.0/3, "p/17", at
 	full.Slots = []Slot{{Slot: 0, Arm: "travel-cover", Position: 1, Propensity: 0.25}, {Slot: 1, Arm: "step", Position: 0, Propensity: 1e-3}}
+	alone := typical()
+	alone.Alone = true
 	tally := &Tally{
 		From: at, To: at.Add(time.Second), Service: "sentiment", Epoch: 3, Variant: "canary", Version: digest, Bucket: 63, Requests: 1000,
 		Fallbacks: 1, Limited: 2, Shed: 3, FirstErrors: 4, Errors: [NumClasses]uint64{5, 6, 7, 8}, Micros: 1 << 40,
@@ -61,6 +63,7 @@ func examples() map[string]Record {
 	return map[string]Record{
 		"decision":       {Decision: ptr(typical())},
 		"decision-full":  {Decision: &full},
+		"decision-alone": {Decision: &alone},
 		"decision-empty": {Decision: &Decision{Score: math.NaN()}},
 		"tally":          {Tally: tally},
 		"tally-empty":    {Tally: &Tally{}},
@@ -175,7 +178,7 @@ func anyRecord() *rapid.Generator[Record] {
 		case 1:
 			d := Decision{
 				ID: id(), At: when(), Rank: truth(), Service: text(), Epoch: uint32(count()), PolicyVersion: count(), Generation: count(),
-				Unit: text(), RequestID: text(), Assigned: text(), Answered: text(), Version: text(), Reason: Reason(short()), Propensity: float(),
+				Unit: text(), RequestID: text(), Assigned: text(), Answered: text(), Version: text(), Reason: Reason(short()), Propensity: float(), Alone: truth(),
 				Status: uint16(count()), Micros: uint32(count()), UpstreamMicros: uint32(count()), Label: text(), Score: float(), Payload: text(),
 			}
 			for range rapid.IntRange(0, 5).Draw(t, "slots") {

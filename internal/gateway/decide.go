@@ -165,7 +165,7 @@ func (d *decision) record(status int, took time.Duration) event.Decision {
 		Status: uint16(status), Micros: micros(took), Label: d.label[:min(len(d.label), longestText)], Score: d.score,
 	}
 	if d.policy != nil {
-		r.Epoch, r.PolicyVersion = d.policy.Epoch, d.policy.Version
+		r.Epoch, r.PolicyVersion, r.Alone = d.policy.Epoch, d.policy.Version, !d.choice.Unit.Known()
 	}
 	if d.live != nil {
 		r.Version = d.live.Digest

@@ -202,7 +202,7 @@ func TestEveryAnswerIsADecisionThatIsCounted(t *testing.T) {
 	units := map[string]string{}
 	for _, d := range s.log.decisions() {
 		token, known := ids[d.ID]
-		if !known || event.Hash(d.Assigned) != token.Variant || d.Answered != d.Assigned || d.Reason != event.Weights || d.Unit == "" {
+		if !known || event.Hash(d.Assigned) != token.Variant || d.Answered != d.Assigned || d.Reason != event.Weights || d.Unit == "" || d.Alone {
 			t.Errorf("%+v", d)
 		}
 		if want := map[string]float64{"stable": 0.8, "canary": 0.2}[d.Assigned]; d.Propensity != want || token.Propensity != float32(want) {
@@ -216,6 +216,26 @@ func TestEveryAnswerIsADecisionThatIsCounted(t *testing.T) {
 	}
 	if len(ids) != 0 || len(units) != 100 {
 		t.Errorf("%d decisions are not written down; %d units, want 100", len(ids), len(units))
+	}
+}
+
+// A unit that was drawn for one request alone is written down as such: whoever counts units need not remember it.
+func TestWhoeverTellsNothingOfThemselvesIsAlone(t *testing.T) {
+	spec := traffic.Spec{Weights: weights(t, "stable", "1", "canary", "1")}
+	s := newSplit(t, spec, 0)
+	for range 3 {
+		s.ask(t, "", oneRow)
+	}
+	s.write(t)
+	units := map[string]bool{}
+	for _, d := range s.log.decisions() {
+		if !d.Alone || len(d.Unit) != 32 {
+			t.Errorf("%+v", d)
+		}
+		units[d.Unit] = true
+	}
+	if len(units) != 3 {
+		t.Errorf("%d units, want 3", len(units))
 	}
 }
 

@@ -49,6 +49,11 @@ func (j *Joiner) Waiting() (n int) {
 	return n
 }
 
+// Awaits tells whether outcomes wait for the decision.
+func (j *Joiner) Awaits(id event.ID) bool {
+	return len(j.waiting) > 0 && len(j.waiting[id]) > 0
+}
+
 // Decision hears of a decision, which settles the outcomes that wait for it. Only the first with an id counts.
 func (j *Joiner) Decision(id event.ID, known Known) {
 	if len(j.waiting) == 0 {

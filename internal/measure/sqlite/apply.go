@@ -21,6 +21,8 @@ type batch struct {
 	rows    []*outcomeRow             // new ones, in the order of the log
 	settled []*outcomeRow             // of earlier batches
 	units   []unitSeen
+
+	repeated map[event.Offset]bool // the decisions in this batch whose ids were there before
 }
 
 func (s *Sink) apply(ctx context.Context, items []measure.Item) error {
@@ -30,6 +32,8 @@ func (s *Sink) apply(ctx context.Context, items []measure.Item) error {
 		slots:   map[int64][]slotEntry{},
 		known:   map[event.ID]uint64{},
 		earlier: map[string]*event.Outcome{},
+
+		repeated: map[event.Offset]bool{},
 	}
 	s.memory.batch = b
 	defer func() { s.memory.batch = nil }()
@@ -104,25 +108,31 @@ func (s *Sink) recall(ctx context.Context, b *batch, items []measure.Item) error
 	})
 }
 
+// addDecision remembers what outcomes will ask of a decision, which is little, and a row of all that it says for those that are sampled.
 func (s *Sink) addDecision(ctx context.Context, b *batch, at event.Offset, d *event.Decision) error {
-	known, err := s.knownID(ctx, measure.KnownOf(d))
+	of := measure.KnownOf(d)
+	known, err := s.knownID(ctx, of)
 	if err != nil {
 		return err
 	}
+	share, keep := s.memory.sampler.Share(d, s.memory.joiner.Awaits(d.ID))
 	slot := slotOf(d.ID)
 	b.slots[slot] = append(b.slots[slot], entryOf(d.ID, known, at))
 	if _, repeated := b.known[d.ID]; !repeated {
 		b.known[d.ID] = known
 	}
 	s.memory.joiner.Decision(d.ID, s.memory.byID[known])
-	if u, ok := unitOf(d); ok {
+	if u, ok := unitOf(at, d); ok {
 		b.units = append(b.units, u)
 	}
-	variant, err := s.variantID(ctx, measure.KnownOf(d).Variant)
+	if !keep {
+		return nil
+	}
+	variant, err := s.variantID(ctx, of.Variant)
 	if err != nil {
 		return err
 	}
-	return s.sql.decisions.add(ctx, decisionRow(d, variant)...)
+	return s.sql.decisions.add(ctx, decisionRow(d, variant, share)...)
 }
 
 func (s *Sink) write(ctx context.Context, b *batch) error {
@@ -161,7 +171,7 @@ func (s *Sink) writeSlots(ctx context.Context, b *batch) error {
 	}
 	var body []byte
 	for _, slot := range order {
-		body = appendSlot(body[:0], mergeSlot(merged[slot], b.slots[slot]))
+		body = appendSlot(body[:0], mergeSlot(merged[slot], b.slots[slot], b.repeated))
 		if _, err := s.sql.slot.ExecContext(ctx, slot, body); err != nil {
 			return err
 		}

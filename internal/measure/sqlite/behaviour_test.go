@@ -76,6 +76,55 @@ func TestUnitsCountOnceInTheEpochWhereTheyWereFirstSeen(t *testing.T) {
 	}
 }
 
+// Units of one request alone are told by their decisions, and count as those do that have a row each.
+func TestUnitsThatNeverComeBackCountAsThoughTheyWereRemembered(t *testing.T) {
+	dir, n := t.TempDir(), 0
+	rapid.Check(t, func(rt *rapid.T) {
+		log := drawLog(rt)
+		n++
+		options := Options{MaxUnits: rapid.SampledFrom([]int{4, 1000}).Draw(rt, "units")}
+		told := openSink(t, filepath.Join(dir, fmt.Sprintf("%d.db", n)), options)
+		defer told.Close()
+		cut := rapid.IntRange(1, len(log)).Draw(rt, "cut")
+		apply(t, told, log[:cut])
+		if cut < len(log) {
+			apply(t, told, log[cut:])
+		}
+		if got := table(t, told.db.DB, "SELECT count(*) FROM units, scopes WHERE scope = id AND unit IN ("+hashes(log)+")"); got != "0\n" {
+			rt.Fatalf("%s rows of units that never come back", got)
+		}
+		remembered := openSink(t, filepath.Join(dir, fmt.Sprintf("%d.all.db", n)), options)
+		defer remembered.Close()
+		for i, item := range log {
+			if made := item.Record.Decision; made != nil {
+				known := *made
+				known.Alone = false
+				log[i].Record = d(&known)
+			}
+		}
+		apply(t, remembered, log)
+		for _, query := range []string{
+			"SELECT * FROM traffic_changes ORDER BY 2, 3, 4, 5", "SELECT service, epoch, units FROM scopes ORDER BY 1, 2",
+			"SELECT * FROM shares ORDER BY 1, 2, 3",
+		} {
+			if diff := cmp.Diff(table(t, remembered.db.DB, query), table(t, told.db.DB, query)); diff != "" {
+				rt.Fatalf("%s (-with rows +without)\n%s", query, diff)
+			}
+		}
+	})
+}
+
+// hashes lists the units of requests alone as the table units would have them.
+func hashes(log []measure.Item) string {
+	list := "NULL"
+	for _, item := range log {
+		if made := item.Record.Decision; made != nil && made.Alone {
+			list += fmt.Sprintf(", %d", int64(event.Hash(made.Unit)))
+		}
+	}
+	return list
+}
+
 // Whoever holds a plain cookie goes on with the share that it was drawn with, after the weights have changed too.
 func TestUnitsThatComeBackDoNotMixTheSharesOfNewOnes(t *testing.T) {
 	s := newSink(t)

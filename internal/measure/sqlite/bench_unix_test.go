@@ -76,18 +76,35 @@ func BenchmarkTallies(b *testing.B) {
 	spent(b, since)
 }
 
+// Decisions at two rates, of units that come back in the end, of which there are a million, and of units of one request alone. A
+// batch is what comes between two looks of a Follower at the log.
 func BenchmarkDecisions(b *testing.B) {
-	var records []event.Record
-	for i := range b.N {
-		records = append(records, event.Record{Decision: decision(i, start.Add(time.Duration(i)*time.Millisecond), "1")})
+	for _, rate := range []int{1000, 20_000} {
+		for _, alone := range []bool{false, true} {
+			b.Run(fmt.Sprintf("rate=%d/alone=%v", rate, alone), func(b *testing.B) {
+				var records []event.Record
+				for i := range b.N {
+					made := decision(i, start.Add(time.Duration(i)*time.Second/time.Duration(rate)), strconv.Itoa(i%2))
+					made.Alone, made.Version = alone, "sha256:"+fmt.Sprintf("%064x", 7)
+					made.Unit = fmt.Sprintf("%032x", uint64(i%1_000_000)*0x9E3779B97F4A7C15)
+					records = append(records, event.Record{Decision: made})
+				}
+				batches, _ := numbered(0, records)
+				s := newSink(b)
+				b.ReportAllocs()
+				b.ResetTimer()
+				since := processorTime(b)
+				for _, batch := range batches {
+					for len(batch) > 0 {
+						n := min(rate/4, len(batch))
+						applyAll(b, s, [][]measure.Item{batch[:n]})
+						batch = batch[n:]
+					}
+				}
+				spent(b, since)
+			})
+		}
 	}
-	batches, _ := numbered(0, records)
-	s := newSink(b)
-	b.ReportAllocs()
-	b.ResetTimer()
-	since := processorTime(b)
-	applyAll(b, s, batches)
-	spent(b, since)
 }
 
 // Outcomes of decisions made over the last hours, a thousand a second, in no order.

@@ -11,7 +11,7 @@ import (
 )
 
 // decisionRow are the columns of decision_rows.
-func decisionRow(d *event.Decision, variant int64) []any {
+func decisionRow(d *event.Decision, variant int64, share float64) []any {
 	kind := "variant"
 	if d.Rank {
 		kind = "rank"
@@ -19,7 +19,7 @@ func decisionRow(d *event.Decision, variant int64) []any {
 	return []any{
 		d.ID.String(), timeText(d.At), kind, variant, int64(d.PolicyVersion), textOrNull(d.Unit), textOrNull(d.RequestID), d.Answered,
 		d.Reason.String(), finite(d.Propensity), int64(d.Status), int64(d.Micros), int64(d.UpstreamMicros), textOrNull(d.Label), finite(d.Score),
-		slotsText(d.Slots), textOrNull(d.Payload),
+		slotsText(d.Slots), textOrNull(d.Payload), share,
 	}
 }
 

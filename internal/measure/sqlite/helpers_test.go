@@ -122,6 +122,7 @@ var viewNames = []string{
 func dump(t testing.TB, s *Sink) string {
 	t.Helper()
 	var out strings.Builder
+	fmt.Fprint(&out, "detail\n", table(t, s.db.DB, "SELECT debt, last FROM detail"))
 	for _, view := range viewNames {
 		fmt.Fprintf(&out, "%s\n%s", view, table(t, s.db.DB, "SELECT * FROM "+view+" ORDER BY "+order[view]))
 	}

@@ -19,6 +19,7 @@ type memory struct {
 	scopes   map[scopeKey]*scope
 	running  map[int64]*measure.Running // by row of variants
 	joiner   *measure.Joiner
+	sampler  measure.Sampler
 	batch    *batch // of the transaction under way: where the joiner's outcomes go
 
 	rebuilding  bool            // what is shown stays
@@ -92,17 +93,33 @@ func (s *Sink) loadKnown(ctx context.Context, m *memory) error {
 }
 
 func (s *Sink) loadClock(ctx context.Context, m *memory) error {
-	var age, last int64
+	var age, last int64 // the debt is an age too: both are nanoseconds
 	var place uint64
 	if err := s.conn.QueryRowContext(ctx, "SELECT age, last, place FROM progress").Scan(&age, &last, &place); err != nil {
 		return err
 	}
 	s.applied.Store(place)
-	m.joiner.Clock.Age = time.Duration(age)
-	if last != 0 {
-		m.joiner.Clock.Last = time.Unix(0, last).UTC()
+	m.joiner.Clock = measure.Clock{Age: time.Duration(age), Last: timeOfNano(last)}
+	if err := s.conn.QueryRowContext(ctx, "SELECT debt, last FROM detail").Scan(&age, &last); err != nil {
+		return err
 	}
+	m.sampler = measure.Sampler{Debt: time.Duration(age), Last: timeOfNano(last)}
 	return nil
+}
+
+// nanoOf is a time as the file keeps it: 0 for the zero time.
+func nanoOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func timeOfNano(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns).UTC()
 }
 
 func (s *Sink) loadWaiting(ctx context.Context, m *memory) error {

@@ -195,7 +195,24 @@ var migrations = []string{`
 		unit  INTEGER NOT NULL,
 		PRIMARY KEY (scope, unit)
 	) STRICT, WITHOUT ROWID;
-` + views, runningTotals}
+` + views, runningTotals, sampledDetail}
+
+// sampledDetail says of each decision with which probability it was kept. Before, all were.
+const sampledDetail = `
+	CREATE TABLE detail (
+		one  INTEGER PRIMARY KEY CHECK (one = 1),
+		debt INTEGER NOT NULL,
+		last INTEGER NOT NULL
+	) STRICT;
+	INSERT INTO detail VALUES (1, 0, 0);
+
+	ALTER TABLE decision_rows ADD COLUMN share REAL NOT NULL DEFAULT 1.0;
+	DROP VIEW decisions;
+	CREATE VIEW decisions AS
+	SELECT d.id, d.at, d.kind, v.service, v.epoch, d.policy_version, d.unit, d.request_id, v.variant AS assigned, d.answered, v.version,
+		d.reason, d.propensity, d.status, d.micros, d.upstream_micros, d.label, d.score, d.slots, d.payload, d.share
+	FROM decision_rows d JOIN variants v ON v.id = d.variant_id;
+`
 
 // runningTotals are what retention does not take from. A file of format 1 gives what its minutes still hold; which classes a service
 // had was not asked then, so that the usual names decide.

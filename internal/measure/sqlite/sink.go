@@ -204,13 +204,12 @@ func (s *Sink) transaction(ctx context.Context, generation uint64, work func(con
 	if err != nil {
 		return 0, err
 	}
-	clock := s.memory.joiner.Clock
-	last := int64(0)
-	if !clock.Last.IsZero() {
-		last = clock.Last.UnixNano()
+	clock, sampler := s.memory.joiner.Clock, s.memory.sampler
+	if _, err := s.sql.sampler.ExecContext(ctx, int64(sampler.Debt), nanoOf(sampler.Last)); err != nil {
+		return 0, err
 	}
 	_, err = s.conn.ExecContext(ctx, "UPDATE progress SET generation = ?, place = ?, age = ?, last = ?", int64(generation), int64(to),
-		int64(clock.Age), last)
+		int64(clock.Age), nanoOf(clock.Last))
 	return to, err
 }
 
@@ -240,7 +239,7 @@ func (s *Sink) empty(ctx context.Context) error {
 	for _, table := range tables {
 		script += "DELETE FROM " + table + ";"
 	}
-	script += "UPDATE progress SET generation = 0, place = 0, age = 0, last = 0, foreign_records = 0; COMMIT"
+	script += "UPDATE progress SET generation = 0, place = 0, age = 0, last = 0, foreign_records = 0; UPDATE detail SET debt = 0, last = 0; COMMIT"
 	ctx = context.WithoutCancel(ctx)
 	if _, err := s.conn.ExecContext(ctx, script); err != nil {
 		_, _ = s.conn.ExecContext(ctx, "ROLLBACK")

@@ -35,6 +35,9 @@ func drawLog(t *rapid.T) []measure.Item {
 			made := decision(i, clock, rapid.SampledFrom(labels).Draw(t, "label"))
 			made.Reason = rapid.SampledFrom([]event.Reason{event.Weights, event.Weights, event.ByHand, event.Match}).Draw(t, "reason")
 			made.Unit = fmt.Sprintf("u%d", rapid.IntRange(0, 5).Draw(t, "unit"))
+			if made.Alone = rapid.IntRange(0, 2).Draw(t, "alone") == 0; made.Alone {
+				made.Unit = fmt.Sprintf("alone%d", i)
+			}
 			made.PolicyVersion = rapid.Uint64Range(1, 2).Draw(t, "policy")
 			made.Epoch = rapid.Uint32Range(1, 2).Draw(t, "epoch")
 			decisions = append(decisions, made)

@@ -41,18 +41,28 @@ func entryOf(id event.ID, known uint64, place event.Offset) slotEntry {
 	return e
 }
 
-// mergeSlot adds entries, in the order of the log, to those of a slot: of two with the same id the first stays.
-func mergeSlot(old, added []slotEntry) []slotEntry {
-	all := slices.Concat(old, added)
-	sort.SliceStable(all, func(i, j int) bool { return bytes.Compare(all[i].rest[:], all[j].rest[:]) < 0 })
-	kept := all[:0]
-	for _, e := range all {
-		if len(kept) == 0 || kept[len(kept)-1].rest != e.rest {
-			kept = append(kept, e)
+// mergeSlot adds entries, in the order of the log, to those of a slot: of two with the same id the first stays, and the place of the
+// other is noted as repeated. It sorts added, which is nearly in order, as ids grow.
+func mergeSlot(old, added []slotEntry, repeated map[event.Offset]bool) []slotEntry {
+	slices.SortStableFunc(added, compareEntries)
+	kept := make([]slotEntry, 0, len(old)+len(added))
+	for _, e := range added {
+		n := 0
+		for n < len(old) && compareEntries(old[n], e) <= 0 {
+			n++
 		}
+		kept = append(kept, old[:n]...)
+		old = old[n:]
+		if len(kept) > 0 && kept[len(kept)-1].rest == e.rest {
+			repeated[e.place] = true
+			continue
+		}
+		kept = append(kept, e)
 	}
-	return kept
+	return append(kept, old...)
 }
+
+func compareEntries(a, b slotEntry) int { return bytes.Compare(a.rest[:], b.rest[:]) }
 
 func appendSlot(dst []byte, entries []slotEntry) []byte {
 	dst = binary.AppendUvarint(append(dst, slotVersion), uint64(len(entries)))

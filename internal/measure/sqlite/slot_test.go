@@ -16,21 +16,27 @@ func TestEverySlotEntryIsFound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var entries []slotEntry
 		want := map[event.ID]slotEntry{}
+		repeated, wantRepeated := map[event.Offset]bool{}, map[event.Offset]bool{}
 		for range rapid.IntRange(0, 40).Draw(t, "entries") {
 			id := idAt(start, rapid.IntRange(0, 30).Draw(t, "id"))
 			e := entryOf(id, rapid.Uint64().Draw(t, "known"), event.Offset(rapid.Uint64Range(0, 1<<62).Draw(t, "place")))
 			entries = append(entries, e)
-			if _, repeated := want[id]; !repeated {
+			if _, seen := want[id]; seen {
+				wantRepeated[e.place] = true
+			} else {
 				want[id] = e
 			}
 		}
 		half := rapid.IntRange(0, len(entries)).Draw(t, "half")
-		first := appendSlot(nil, mergeSlot(nil, entries[:half]))
+		first := appendSlot(nil, mergeSlot(nil, entries[:half], repeated))
 		old, err := parseSlot(first)
 		if err != nil {
 			t.Fatal(err)
 		}
-		body := appendSlot(nil, mergeSlot(old, entries[half:]))
+		body := appendSlot(nil, mergeSlot(old, entries[half:], repeated))
+		if diff := cmp.Diff(wantRepeated, repeated); diff != "" {
+			t.Fatalf("repeated (-want +got): %s", diff)
+		}
 		for id, e := range want {
 			known, place, found, err := findInSlot(body, id)
 			if err != nil || !found || known != e.known || place != e.place {
@@ -48,7 +54,7 @@ func TestEverySlotEntryIsFound(t *testing.T) {
 
 // The form is a contract: version 1 reads as it was written.
 func TestSlotVersion1IsKept(t *testing.T) {
-	entries := mergeSlot(nil, []slotEntry{entryOf(idAt(start, 1), 300, 70), entryOf(idAt(start, 0), 1, 1000)})
+	entries := mergeSlot(nil, []slotEntry{entryOf(idAt(start, 1), 300, 70), entryOf(idAt(start, 0), 1, 1000)}, nil)
 	const golden = "0102007000957c4a7fb979379e007000aaf894fe72f36e3c01ac02d00fc30e"
 	body, err := hex.DecodeString(golden)
 	if err != nil {
@@ -73,7 +79,7 @@ func TestSlotVersion1IsKept(t *testing.T) {
 
 func FuzzSlot(f *testing.F) {
 	f.Add(appendSlot(nil, nil), []byte("0123456789abcdef"))
-	f.Add(appendSlot(nil, mergeSlot(nil, []slotEntry{entryOf(idAt(start, 1), 300, 70), entryOf(idAt(start, 2), 1, 9)})), idBytes(idAt(start, 2)))
+	f.Add(appendSlot(nil, mergeSlot(nil, []slotEntry{entryOf(idAt(start, 1), 300, 70), entryOf(idAt(start, 2), 1, 9)}, nil)), idBytes(idAt(start, 2)))
 	f.Fuzz(func(t *testing.T, body, key []byte) {
 		var id event.ID
 		copy(id[:], key)

@@ -7,7 +7,7 @@ import (
 
 // statements are the writer's, prepared once.
 type statements struct {
-	variant, known, slot, scope, share, shareUnits, scopeUnits, sketchOf, sketch, total, running, foreign, settle *sql.Stmt
+	variant, known, slot, scope, share, shareUnits, scopeUnits, sketchOf, sketch, total, running, foreign, settle, sampler *sql.Stmt
 
 	decisions, outcomes, minutes, labels, sums, confusions, units *bulk
 
@@ -47,6 +47,7 @@ func (s *statements) prepare(ctx context.Context, conn *sql.Conn) error {
 		{&s.sketch, "INSERT INTO minute_sketches VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET body = ?3"},
 		{&s.total, "INSERT INTO outcome_totals VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET n = n + ?3"},
 		{&s.running, "INSERT OR REPLACE INTO variant_totals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
+		{&s.sampler, "UPDATE detail SET debt = ?, last = ?"},
 		{&s.foreign, "UPDATE progress SET foreign_records = foreign_records + ?"},
 		{&s.settle, `UPDATE outcome_rows SET status = ?, class = ?, decided_at = ?, variant_id = ?, correct = ?, due = NULL, record = NULL
 			WHERE place = ?`},
@@ -62,7 +63,7 @@ func (s *statements) prepare(ctx context.Context, conn *sql.Conn) error {
 		head, tail string
 		width      int
 	}{
-		{&s.decisions, "INSERT OR IGNORE INTO decision_rows VALUES ", "", 17},
+		{&s.decisions, "INSERT OR IGNORE INTO decision_rows VALUES ", "", 18},
 		{&s.outcomes, "INSERT OR FAIL INTO outcome_rows VALUES ", "", 21},
 		{&s.minutes, "INSERT OR FAIL INTO minutes VALUES ", addMinutes, 26},
 		{&s.labels, "INSERT OR FAIL INTO minute_labels VALUES ", " ON CONFLICT DO UPDATE SET n = n + excluded.n", 4},

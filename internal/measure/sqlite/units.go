@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/measure"
@@ -40,23 +41,29 @@ type unitSeen struct {
 	scopeKey
 	shareKey
 	unit  int64
+	alone bool         // it never comes back: it is counted and not remembered
+	place event.Offset // of the decision
 	share float64
-	at    string
+	at    time.Time
 }
 
 // unitOf says which unit a decision shows for the sample ratio, if any. Only what weights decided tells whether they were held to,
 // also where another variant then had to answer.
-func unitOf(d *event.Decision) (u unitSeen, ok bool) {
+func unitOf(at event.Offset, d *event.Decision) (u unitSeen, ok bool) {
 	if d.Rank || d.Unit == "" || d.Reason != event.Weights && d.Reason != event.Failover && d.Reason != event.Fallback {
 		return u, false
 	}
 	if !(d.Propensity > 0 && d.Propensity <= 1) {
 		return u, false
 	}
-	return unitSeen{
-		scopeKey{d.Service, d.Epoch}, shareKey{d.PolicyVersion, d.Assigned}, int64(event.Hash(d.Unit)), d.Propensity,
-		d.At.UTC().Format(timeForm),
-	}, true
+	u = unitSeen{
+		scopeKey: scopeKey{d.Service, d.Epoch}, shareKey: shareKey{d.PolicyVersion, d.Assigned}, alone: d.Alone, place: at,
+		share: d.Propensity, at: d.At,
+	}
+	if !u.alone {
+		u.unit = int64(event.Hash(d.Unit))
+	}
+	return u, true
 }
 
 func (s *Sink) loadScopes(ctx context.Context, m *memory) error {
@@ -90,7 +97,8 @@ func (s *Sink) loadScopes(ctx context.Context, m *memory) error {
 // scopeUnit is a row of units.
 type scopeUnit struct{ scope, unit int64 }
 
-// writeUnits counts units that were not seen before in their epoch, each for the share it was first drawn with.
+// writeUnits counts units that were not seen before in their epoch, each for the share it was first drawn with. One of a request alone
+// is new whenever its decision is, which the slots tell: it needs no row, and most requests may be such.
 func (s *Sink) writeUnits(ctx context.Context, b *batch) error {
 	var keys []any
 	seen := map[scopeUnit]bool{}
@@ -98,6 +106,9 @@ func (s *Sink) writeUnits(ctx context.Context, b *batch) error {
 		c, err := s.scope(ctx, u.scopeKey)
 		if err != nil {
 			return err
+		}
+		if u.alone {
+			continue
 		}
 		row := scopeUnit{c.id, u.unit}
 		if _, asked := seen[row]; !asked && c.units < int64(s.options.MaxUnits) {
@@ -118,19 +129,26 @@ func (s *Sink) writeUnits(ctx context.Context, b *batch) error {
 	for _, u := range b.units {
 		c := s.memory.scopes[u.scopeKey]
 		row := scopeUnit{c.id, u.unit}
-		known, asked := seen[row]
-		isNew := asked && !known && c.units < int64(s.options.MaxUnits)
+		isNew := c.units < int64(s.options.MaxUnits)
+		if u.alone {
+			isNew = isNew && !b.repeated[u.place]
+		} else {
+			known, asked := seen[row]
+			isNew = isNew && asked && !known
+		}
 		if err := s.share(ctx, c, u, isNew); err != nil {
 			return err
 		}
 		if !isNew {
 			continue
 		}
-		seen[row] = true
 		c.units++
 		c.shares[u.shareKey].units++
 		s.memory.movedSplits[u.service] = true
-		added = append(added, row)
+		if !u.alone {
+			seen[row] = true
+			added = append(added, row)
+		}
 		if changed[c] == nil {
 			changed[c] = map[shareKey]bool{}
 		}
@@ -188,6 +206,6 @@ func (s *Sink) share(ctx context.Context, c *scope, u unitSeen, isNew bool) erro
 	}
 	s.memory.movedSplits[u.service] = true
 	mixed := row != nil && row.mixed
-	_, err := s.sql.share.ExecContext(ctx, c.id, int64(u.policyVersion), u.variant, u.share, u.at, mixed)
+	_, err := s.sql.share.ExecContext(ctx, c.id, int64(u.policyVersion), u.variant, u.share, timeText(u.at), mixed)
 	return err
 }

@@ -95,7 +95,7 @@ func Views() []View {
 			Column{"predicted", Text, "the predicted class"},
 			Column{"n", Int, "how many"},
 		)},
-		{"decisions", "decisions one by one: the newest, as far as they were sampled; compute no rate from them", []Column{
+		{"decisions", "decisions one by one: the newest, of many a sample; rates come from variant_minutes, which counts all", []Column{
 			{"id", Text, "UUIDv7, so that order by id is order by time"},
 			{"at", Time, "when it was made"},
 			{"kind", Text, "variant or rank"},
@@ -115,6 +115,7 @@ func Views() []View {
 			{"score", Real, "with which score"},
 			{"slots", Text, "of a ranking: JSON list of slot, arm, position, propensity"},
 			{"payload", Text, "the reference of the captured payload"},
+			{"share", Real, "the probability with which it was kept here: 1 where all were; one row stands for 1 / share decisions"},
 		}},
 		{"outcomes", "what came back, one by one", []Column{
 			{"id", Text, "the caller's, or a hash of decision, slot and kind"},
