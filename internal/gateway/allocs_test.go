@@ -110,7 +110,7 @@ func decides(t *testing.T) func() {
 		t.Fatal(err)
 	}
 	r.Header.Set("X-User", "user-17")
-	c := call{ctx: t.Context(), facts: traffic.FromRequest(r), header: http.Header{}}
+	c := call{at: time.Now(), ctx: t.Context(), facts: traffic.FromRequest(r), header: http.Header{}}
 	var d decision
 	return func() {
 		d = decision{service: s.service}

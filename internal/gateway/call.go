@@ -14,6 +14,7 @@ import (
 
 // call is one request for a prediction, whichever transport it came over.
 type call struct {
+	at     time.Time       // when it came
 	ctx    context.Context // its caller's
 	facts  traffic.Facts   // whom it comes from
 	fields wire.Call       // what it has beside its body
