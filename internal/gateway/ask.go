@@ -124,7 +124,7 @@ func requestID(d *decision, c *call, label string) string {
 	} else {
 		d.requestID = id
 	}
-	c.header.Set("Seldon-Puid", id)
+	c.header["Seldon-Puid"] = []string{id} // canonical already
 	return id
 }
 

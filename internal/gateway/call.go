@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/metadata"
+
 	"github.com/serin-ml/serin/internal/traffic"
 	"github.com/serin-ml/serin/internal/wire"
 )
@@ -100,4 +102,4 @@ func (b *buffers) release() {
 	}
 }
 
-var scratch = sync.Pool{New: func() any { return &buffers{rpc: rpcCall{header: http.Header{}}} }}
+var scratch = sync.Pool{New: func() any { return &buffers{rpc: rpcCall{header: http.Header{}, sent: metadata.MD{}}} }}
