@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/tensor"
 	"github.com/serin-ml/serin/internal/traffic"
 )
@@ -41,10 +42,10 @@ func TestTheWayOfAPredictionAllocatesLittle(t *testing.T) {
 		most float64
 		make func() func()
 	}{
-		{"v2 over HTTP", 16 + rest, func() func() { return predicts(t, "/v2/models/a/infer", fmt.Sprintf(v2Row, 1)) }},
-		{"Seldon over HTTP", 18 + rest, func() func() { return predicts(t, "/seldon/a/api/v1.0/predictions", fmt.Sprintf(seldonRow, 1)) }},
-		{"v1 over HTTP", 15 + rest, func() func() { return predicts(t, "/v1/models/a:predict", `{"instances":[[1,2]]}`) }},
-		{"Open Inference over gRPC", 14, func() func() { return calls(t) }},
+		{"v2 over HTTP", 9 + rest, func() func() { return predicts(t, "/v2/models/a/infer", fmt.Sprintf(v2Row, 1)) }},
+		{"Seldon over HTTP", 12 + rest, func() func() { return predicts(t, "/seldon/a/api/v1.0/predictions", fmt.Sprintf(seldonRow, 1)) }},
+		{"v1 over HTTP", 9 + rest, func() func() { return predicts(t, "/v1/models/a:predict", `{"instances":[[1,2]]}`) }},
+		{"Open Inference over gRPC", 9, func() func() { return calls(t) }},
 		{"decide", 3, func() func() { return decides(t) }},
 	} {
 		if got := testing.AllocsPerRun(500, tt.make()); got > tt.most {
@@ -56,8 +57,8 @@ func TestTheWayOfAPredictionAllocatesLittle(t *testing.T) {
 }
 
 // newConstant is a gateway with the service a, whose model is constant.
-func newConstant() *Gateway {
-	g := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now})
+func newConstant(keys *event.Keys, r *Recorder) *Gateway {
+	g := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now, Keys: keys, Recorder: r})
 	s := ready("a", 1)
 	s.Variants()[0].Swap(&Live{Model: &constant{
 		signature: sums{}.Signature(), answer: tensor.Response{Outputs: []tensor.Tensor{tensor.New("prediction", []int{1}, []float32{1})}},
@@ -68,7 +69,7 @@ func newConstant() *Gateway {
 
 // calls is a call of ModelInfer from the bytes of its message to those of the answer.
 func calls(t *testing.T) func() {
-	g := newConstant()
+	g := newConstant(nil, nil)
 	c := dialled(t, g)
 	message, err := proto.Marshal(c.message(c.method(oip+"ModelInfer").Input(), row("a", 1)))
 	if err != nil {
@@ -95,7 +96,7 @@ func calls(t *testing.T) func() {
 }
 
 func predicts(t *testing.T, path, body string) func() {
-	a := newAsking(newConstant(), path, body)
+	a := newAsking(newConstant(nil, nil), path, body)
 	return func() {
 		if status := a.ask(); status != http.StatusOK {
 			t.Fatal(status)
@@ -110,7 +111,7 @@ func decides(t *testing.T) func() {
 		t.Fatal(err)
 	}
 	r.Header.Set("X-User", "user-17")
-	c := call{ctx: t.Context(), facts: traffic.FromRequest(r), header: http.Header{}}
+	c := call{at: time.Now(), ctx: t.Context(), facts: traffic.FromRequest(r), header: http.Header{}}
 	var d decision
 	return func() {
 		d = decision{service: s.service}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -50,7 +51,11 @@ func (v *serviceDocs) ask(ctx context.Context, inputs []tensor.Tensor, outputs [
 	defer func() {
 		_ = recover() // a bug of a model costs its examples, and not the document
 	}()
-	response, err := ask(ctx, v.live, &tensor.Request{Inputs: slices.Clone(inputs), Outputs: outputs})
+	request := &tensor.Request{Inputs: slices.Clone(inputs), Outputs: outputs}
+	response, err := v.live.Model.Predict(ctx, request)
+	if err == nil {
+		err = cmp.Or(ctx.Err(), promised(v.live, request, response))
+	}
 	if err != nil {
 		v.late = v.late || fault.KindOf(err) == fault.Unavailable || ctx.Err() != nil
 		return nil

@@ -39,9 +39,8 @@ func (g *Gateway) answer(b *buffers, c *call, q *question) (err error) {
 	}
 	defer q.service.leave()
 	// How fast the client sends is its own affair; the time of the service begins with the last byte.
-	ctx, cancel := context.WithTimeout(c.ctx, q.service.options.Timeout)
-	defer cancel()
 	begin := time.Now()
+	patience := q.service.options.Timeout
 	exchange, err := q.decode(b, c)
 	decoded := time.Now()
 	b.spent.decode = decoded.Sub(begin)
@@ -53,16 +52,20 @@ func (g *Gateway) answer(b *buffers, c *call, q *question) (err error) {
 	if request.ID != "" && len(request.ID) <= maxRequestID {
 		d.requestID = request.ID
 	}
-	patience := q.service.options.Timeout
 	if own := ownTimeout(exchange); own > 0 && own < patience {
 		patience = own
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, begin.Add(own))
-		defer cancel()
 	}
-	response, err := ask(ctx, d.live, request)
+	ctx := withDeadline(c.ctx, begin.Add(patience))
+	defer ctx.stop()
+	response, err := d.live.Model.Predict(ctx, request)
 	asked := time.Now()
 	b.spent.model = asked.Sub(decoded)
+	if err == nil {
+		err = ctx.errAt(asked)
+	}
+	if err == nil {
+		err = promised(d.live, request, response)
+	}
 	if err != nil {
 		d.timedOut = errors.Is(ctx.Err(), context.DeadlineExceeded)
 		return late(ctx, c.ctx, err, patience)
@@ -125,7 +128,7 @@ func requestID(d *decision, c *call, label string) string {
 	} else {
 		d.requestID = id
 	}
-	c.header.Set("Seldon-Puid", id)
+	c.header["Seldon-Puid"] = []string{id} // canonical already
 	return id
 }
 
@@ -160,26 +163,19 @@ func tooMany(rows, cells int) error {
 	return fault.Invalidf("%d rows would be answered with %d numbers; at most %d are given at once: send fewer rows", rows, cells, maxCells)
 }
 
-// ask holds the model to what it promised: an answer before the deadline, with one tensor for each output asked for.
-func ask(ctx context.Context, live *Live, request *tensor.Request) (*tensor.Response, error) {
-	response, err := live.Model.Predict(ctx, request)
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		return nil, err
-	}
+// promised holds an answer to what the model promised: one tensor for each output asked for, of a size in proportion.
+func promised(live *Live, request *tensor.Request, response *tensor.Response) error {
 	if want := len(live.Model.Signature().Wanted(request)); len(response.Outputs) != want {
-		return nil, fault.Internalf("the model gave %d outputs where %d were asked for", len(response.Outputs), want)
+		return fault.Internalf("the model gave %d outputs where %d were asked for", len(response.Outputs), want)
 	}
 	cells := 0
 	for i := range response.Outputs { // whose signature may leave their size open
 		cells += response.Outputs[i].Len()
 	}
 	if cells > maxCells {
-		return nil, tooMany(request.Inputs[0].Rows(), cells)
+		return tooMany(request.Inputs[0].Rows(), cells)
 	}
-	return response, nil
+	return nil
 }
 
 // late tells an error that is the deadline's, the service's or the caller's own, from any other.

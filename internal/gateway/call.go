@@ -8,12 +8,15 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/metadata"
+
 	"github.com/serin-ml/serin/internal/traffic"
 	"github.com/serin-ml/serin/internal/wire"
 )
 
 // call is one request for a prediction, whichever transport it came over.
 type call struct {
+	at     time.Time       // when it came
 	ctx    context.Context // its caller's
 	facts  traffic.Facts   // whom it comes from
 	fields wire.Call       // what it has beside its body
@@ -99,4 +102,4 @@ func (b *buffers) release() {
 	}
 }
 
-var scratch = sync.Pool{New: func() any { return &buffers{rpc: rpcCall{header: http.Header{}}} }}
+var scratch = sync.Pool{New: func() any { return &buffers{rpc: rpcCall{header: http.Header{}, sent: metadata.MD{}}} }}

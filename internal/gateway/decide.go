@@ -57,7 +57,7 @@ func (g *Gateway) decide(d *decision, c *call, pinned string) error {
 			return err // nobody is assigned: no variant is to blame
 		}
 	}
-	d.at, d.score = g.options.Now(), math.NaN() // until there is one
+	d.at, d.score = c.at, math.NaN() // until there is one
 	if d.id, err = g.ids.Next(d.at); err != nil {
 		return err
 	}

@@ -483,7 +483,7 @@ func BenchmarkDecide(b *testing.B) {
 	s := newSplit(b, traffic.Spec{Weights: weights(b, "stable", "80", "canary", "20"), Sticky: byUser}, 1<<20)
 	r := httptest.NewRequest(http.MethodPost, "/api/v1.0/predictions", nil)
 	r.Header.Set("X-User", "user-17")
-	c := call{ctx: b.Context(), facts: traffic.FromRequest(r), header: http.Header{}}
+	c := call{at: time.Now(), ctx: b.Context(), facts: traffic.FromRequest(r), header: http.Header{}}
 	var d decision
 	b.ReportAllocs()
 	for b.Loop() {

@@ -66,6 +66,7 @@ type Gateway struct {
 	parting  chan struct{} // closed once streams are to end
 	part     func()
 	feedback *feedback // nil: there is none
+	nosniff  []string  // X-Content-Type-Options of every answer
 
 	spotsMu sync.Mutex
 	spots   map[spot]*spot
@@ -85,7 +86,7 @@ func New(o Options) *Gateway {
 	if o.WriteTimeout <= 0 {
 		o.WriteTimeout = DefaultWriteTimeout
 	}
-	g := &Gateway{options: o, ids: event.NewGenerator(o.Entropy), metrics: newMetrics(&o), mux: http.NewServeMux(), spots: map[spot]*spot{}, parting: make(chan struct{})}
+	g := &Gateway{options: o, ids: event.NewGenerator(o.Entropy), metrics: newMetrics(&o), mux: http.NewServeMux(), spots: map[spot]*spot{}, parting: make(chan struct{}), nosniff: []string{"nosniff"}}
 	g.part = sync.OnceFunc(func() { close(g.parting) })
 	g.services.Store(&table{})
 	g.routeHealth()
@@ -131,7 +132,7 @@ func (g *Gateway) Part() { g.part() }
 
 // ServeHTTP answers one request. A panic below it costs that request alone.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header()["X-Content-Type-Options"] = g.nosniff
 	if h := g.routed(r); h != nil {
 		h.ServeHTTP(w, r)
 		return

@@ -73,13 +73,13 @@ func (g *Gateway) predict(p place, find find) http.HandlerFunc {
 		if p.cors && g.preflight(w, r) {
 			return
 		}
-		start := time.Now()
+		start := g.options.Now()
 		b := scratch.Get().(*buffers)
 		defer b.release()
 		b.reset()
 		b.http = httpCall{w: w, r: r}
 		q := question{place: p}
-		c := call{ctx: r.Context(), facts: traffic.FromRequest(r), fields: &b.http, body: &b.http, header: w.Header(), secure: r.TLS != nil}
+		c := call{at: start, ctx: r.Context(), facts: traffic.FromRequest(r), fields: &b.http, body: &b.http, header: w.Header(), secure: r.TLS != nil}
 		var err error
 		q.service, q.version, err = find(g.services.Load(), r)
 		switch {
@@ -94,12 +94,10 @@ func (g *Gateway) predict(p place, find find) http.HandlerFunc {
 			status = statusOf(err)
 			b.refuse(w.Header(), q.dialect(), status, err)
 		}
-		took := time.Since(start)
 		if status != statusGone { // where nobody listens
 			g.send(w, r, status, b.frame, b.out)
-			took = time.Since(start)
 		}
-		g.done(b, &c, &q, answered{status, took, err})
+		g.done(b, &c, &q, answered{status, g.options.Now().Sub(start), err})
 		if status == statusGone {
 			hangUp()
 		}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/serin-ml/serin/internal/event"
 )
 
 // again is a body that is read from its beginning each time.
@@ -46,10 +47,24 @@ func (a *asking) ask() int {
 
 var _ io.ReadCloser = (*again)(nil)
 
-// BenchmarkPredict is a prediction of one row over HTTP, as far as the handler: no connection and no model worth the name.
+// BenchmarkPredict is a prediction of one row over HTTP, as far as the handler: no connection and no model. It has a token, and is recorded
+// in a log that nobody keeps.
 func BenchmarkPredict(b *testing.B) {
-	g := New(Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: time.Now})
-	g.SetServices([]*Service{ready("a", 1)})
+	keys, err := event.NewKeys([32]byte{1, 2, 3})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := NewRecorder(RecorderOptions{Log: new(noLog), Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	ctx, stop := context.WithCancel(b.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- r.Run(ctx) }()
+	defer func() {
+		stop()
+		if err := <-ran; err != nil {
+			b.Error(err)
+		}
+	}()
+	g := newConstant(keys, r)
 	for _, c := range []struct{ name, path, body string }{
 		{"v2", "/v2/models/a/infer", fmt.Sprintf(v2Row, 1)},
 		{"seldon", "/seldon/a/api/v1.0/predictions", fmt.Sprintf(seldonRow, 1)},

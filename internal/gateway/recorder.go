@@ -152,10 +152,11 @@ func outlive(ctx context.Context, by time.Duration) (context.Context, context.Ca
 // writeDecisions writes what waits in the queue. What comes meanwhile waits for the next time: tallies have their turn first.
 func (r *Recorder) writeDecisions(ctx context.Context) {
 	for waiting := len(r.queue); waiting > 0; {
-		batch := make([]event.Record, 0, min(waiting, maxDecision))
-		for len(batch) < cap(batch) {
-			d := <-r.queue // nobody else takes from it
-			batch = append(batch, event.Record{Decision: &d})
+		decisions := make([]event.Decision, min(waiting, maxDecision))
+		batch := make([]event.Record, len(decisions))
+		for i := range batch {
+			decisions[i] = <-r.queue // nobody else takes from it
+			batch[i].Decision = &decisions[i]
 		}
 		waiting -= len(batch)
 		if _, err := r.options.Log.Append(ctx, batch...); err != nil {

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"runtime/debug"
-	"time"
 
 	"google.golang.org/grpc"
 	_ "google.golang.org/grpc/encoding/gzip" // clients may compress
@@ -87,9 +86,9 @@ type findRPC func(t *table, b *buffers) (s *Service, version string, err error)
 
 // predictRPC answers a call for a prediction. The error is not gRPC's yet.
 func (g *Gateway) predictRPC(ctx context.Context, b *buffers, p place, find findRPC) error {
-	start := time.Now()
+	start := g.options.Now()
 	q := question{place: p}
-	c := call{ctx: ctx, facts: &b.rpc, fields: &b.rpc, body: &b.rpc, header: b.rpc.header, secure: b.rpc.secure()}
+	c := call{at: start, ctx: ctx, facts: &b.rpc, fields: &b.rpc, body: &b.rpc, header: b.rpc.header, secure: b.rpc.secure()}
 	var err error
 	if q.service, q.version, err = find(g.services.Load(), b); err == nil {
 		err = g.answer(b, &c, &q)
@@ -97,7 +96,7 @@ func (g *Gateway) predictRPC(ctx context.Context, b *buffers, p place, find find
 	if err != nil {
 		b.out = b.out[:0]
 	}
-	g.done(b, &c, &q, answered{statusOf(err), time.Since(start), err})
+	g.done(b, &c, &q, answered{statusOf(err), g.options.Now().Sub(start), err})
 	return err
 }
 

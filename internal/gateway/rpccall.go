@@ -20,6 +20,7 @@ type rpcCall struct {
 	ctx     context.Context
 	message mem.Buffer
 	header  http.Header // of the answer
+	sent    metadata.MD // header as metadata, of which gRPC makes a copy
 }
 
 // begin makes the message that has come the body of a call.
@@ -35,6 +36,7 @@ func (c *rpcCall) free() {
 	}
 	c.ctx, c.message = nil, nil
 	clear(c.header)
+	clear(c.sent)
 }
 
 // read implements body: the message is here.
@@ -99,12 +101,11 @@ func (c *rpcCall) sendHeader() {
 	if len(c.header) == 0 {
 		return
 	}
-	md := make(metadata.MD, len(c.header))
 	for name, values := range c.header {
-		md[strings.ToLower(name)] = values
+		c.sent[strings.ToLower(name)] = values
 	}
-	if grpc.SetHeader(c.ctx, md) != nil { // what a client sent for an id may be no metadata
-		delete(md, "seldon-puid")
-		_ = grpc.SetHeader(c.ctx, md) // it has been sent already: there is nobody to tell
+	if grpc.SetHeader(c.ctx, c.sent) != nil { // what a client sent for an id may be no metadata
+		delete(c.sent, "seldon-puid")
+		_ = grpc.SetHeader(c.ctx, c.sent) // it has been sent already: there is nobody to tell
 	}
 }

@@ -25,7 +25,6 @@ func (g *Gateway) send(w http.ResponseWriter, r *http.Request, status int, frame
 	if frame.HeaderBytes > 0 {
 		h.Set(binaryHeader, strconv.Itoa(frame.HeaderBytes))
 	}
-	h["Content-Type"] = []string{frame.ContentType}
 	// A client that does not read must not hold the connection for ever. What cannot set a deadline (a test) needs none.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(g.options.WriteTimeout))
 	if len(body) >= worthCompressing {
@@ -39,7 +38,8 @@ func (g *Gateway) send(w http.ResponseWriter, r *http.Request, status int, frame
 			}
 		}
 	}
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	values := []string{frame.ContentType, strconv.Itoa(len(body))}
+	h["Content-Type"], h["Content-Length"] = values[:1:1], values[1:]
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client may have gone; there is nobody to tell
 }
