@@ -18,7 +18,7 @@ const (
 func (g *Gateway) access(ctx context.Context, q *question, b *buffers, a answered) {
 	level, text := slog.LevelDebug, "request"
 	switch {
-	case a.status >= http.StatusInternalServerError && a.status != http.StatusNotImplemented && !b.decision.shed:
+	case a.status >= http.StatusInternalServerError && a.status != http.StatusNotImplemented && !b.decision.shed && !b.decision.hurried:
 		level, text = slog.LevelError, "request failed"
 	case a.status >= http.StatusBadRequest:
 		text = "request refused"

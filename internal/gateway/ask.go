@@ -68,6 +68,7 @@ func (g *Gateway) answer(b *buffers, c *call, q *question) (err error) {
 	}
 	if err != nil {
 		d.timedOut = errors.Is(ctx.Err(), context.DeadlineExceeded)
+		d.hurried = d.timedOut && asked.Before(begin.Add(q.service.options.Timeout))
 		return late(ctx, c.ctx, err, patience)
 	}
 	d.classify(response)

@@ -478,6 +478,27 @@ func (answering) Signature() tensor.Signature {
 
 func (answering) Predict(context.Context, *tensor.Request) (*tensor.Response, error) { return nil, nil }
 
+// Who waits for less time than the service promises says nothing of the variant: that one did not fail.
+func TestACallersOwnTimeIsNoFailureOfTheVariant(t *testing.T) {
+	s := newSplit(t, traffic.Spec{Weights: weights(t, "stable", "1", "canary", "0"), Sticky: byUser}, 10)
+	s.service.options.Timeout = time.Minute
+	hurried := strings.Replace(fmt.Sprintf(v2Row, hangs), `"id"`, `"parameters":{"timeout":2000},"id"`, 1)
+	for range 3 {
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v2/models/sums/infer", strings.NewReader(hurried)))
+		if w.Code != http.StatusServiceUnavailable {
+			t.Fatal(w.Code, w.Body)
+		}
+	}
+	s.service.options.Timeout = time.Millisecond
+	_, _ = s.ask(t, "ada", fmt.Sprintf(seldonRow, hangs))
+	s.write(t)
+	counted := s.log.tallied()["stable"]
+	if counted == nil || counted.Requests != 4 || counted.Errors[event.Gone] != 3 || counted.Errors[event.Timeout] != 1 {
+		t.Errorf("%+v", counted)
+	}
+}
+
 // BenchmarkDecide is what a decision costs a request: picking, token, tally, and the record put in its queue.
 func BenchmarkDecide(b *testing.B) {
 	s := newSplit(b, traffic.Spec{Weights: weights(b, "stable", "80", "canary", "20"), Sticky: byUser}, 1<<20)

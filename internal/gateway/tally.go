@@ -72,7 +72,7 @@ func (t *tallies) add(d *decision, status int, took time.Duration) {
 		cell.Shed++
 		return
 	}
-	if class, failed := classOfError(status, d.timedOut); failed {
+	if class, failed := classOfError(status, d); failed {
 		cell.Errors[class]++
 		if class != event.Client && class != event.Gone && s.first(d, key.epoch) {
 			cell.FirstErrors++
@@ -127,12 +127,13 @@ func (s *tallyShard) first(d *decision, epoch uint32) bool {
 	return true
 }
 
-// classOfError says who failed, if the status says that somebody did.
-func classOfError(status int, timedOut bool) (class event.ErrorClass, failed bool) {
+// classOfError says who failed, if the status says that somebody did. Who waits for less time than the service promises has gone, and says
+// nothing of the variant.
+func classOfError(status int, d *decision) (class event.ErrorClass, failed bool) {
 	switch {
-	case timedOut:
+	case d.timedOut && !d.hurried:
 		return event.Timeout, true
-	case status == statusGone:
+	case d.hurried, status == statusGone:
 		return event.Gone, true
 	case status >= 500:
 		return event.Server, true
