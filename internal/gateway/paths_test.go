@@ -263,6 +263,9 @@ func TestClientsLoadModelsWhereTheyMay(t *testing.T) {
 			t.Errorf("%s: got %d %s\nwant %d %s", tt.path, status, got, tt.status, tt.want)
 		}
 	}
+	if status, got := ask(http.MethodPost, "/v2/repository/models/a/unload", "", "Sec-Fetch-Site", "cross-site"); status != 403 || !strings.Contains(got, "other origins") {
+		t.Errorf("a page elsewhere: %d %s", status, got)
+	}
 	if want := []string{"load a", "unload a", "load a", "unload a"}; !slices.Equal(l.asked, want) {
 		t.Errorf("asked: %q", l.asked)
 	}

@@ -21,6 +21,7 @@ type Repository interface {
 // routeRepository mounts the model repository extension of Open Inference. Which models there are is told to anybody; to load and unload
 // them is refused unless Options.RepositoryControl allows it.
 func (g *Gateway) routeRepository() {
+	browsers := http.NewCrossOriginProtection()
 	post := func(path string, answer func(r *http.Request, body []byte) ([]byte, error)) {
 		g.mux.HandleFunc(path, g.document(wire.OpenInference{}, http.MethodPost, answer))
 	}
@@ -39,6 +40,9 @@ func (g *Gateway) routeRepository() {
 				call, err := wire.ReadRepositoryCall(body)
 				if err != nil {
 					return nil, err
+				}
+				if err := browsers.Check(r); err != nil { // a page somewhere on the web, in the browser of somebody who reaches this server
+					return nil, &statusError{http.StatusForbidden, fault.Invalidf("pages of other origins may not load and unload models")}
 				}
 				call.Model = r.PathValue("name")
 				return nil, g.control(r.Context(), call, load)
