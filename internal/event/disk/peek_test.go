@@ -21,12 +21,11 @@ func TestPeekFindsWhatReadFinds(t *testing.T) {
 	}
 	defer l.Close()
 	add(t, l, 0, 100)
-	last := ""
 	files, err := filepath.Glob(filepath.Join(dir, "*.log"))
 	if err != nil || len(files) < 3 {
 		t.Fatalf("%d segments, %v", len(files), err)
 	}
-	last = files[len(files)-1]
+	last := files[len(files)-1]
 	f, err := os.OpenFile(last, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
