@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -15,6 +17,8 @@ const (
 	rollupRounds  = 9
 	rollupBatch   = 8192 // as a follower that is behind takes them
 	rollupSeconds = 160  // of tallies in a turn: of three variants and 64 buckets each
+	rollupRate    = 20_000
+	rollupUsers   = 10_000
 )
 
 // rollups measures Sink.Apply, beside rows that are merely inserted or added up.
@@ -59,7 +63,52 @@ func rollups(ctx context.Context) error {
 		return err
 	}
 	rollupRow("tally", typical(took[0]), typical(took[1]), "`INSERT ... ON CONFLICT DO UPDATE`, counts alone", "≤ 3 µs")
+	return rollupDecisions(ctx, filepath.Join(dir, "decisions.db"))
+}
+
+// rollupDecisions measures decisions of a server in a hurry, one second of it after the other: of which a sample has rows.
+func rollupDecisions(ctx context.Context, path string) error {
+	sink, err := telemetry.Open(ctx, path, telemetry.Options{})
+	if err != nil {
+		return err
+	}
+	defer sink.Close()
+	base := time.Now().Add(-24 * time.Hour)
+	side := func(alone bool) func() (effort, error) {
+		return func() (effort, error) {
+			records := hurry(base, alone)
+			base = base.Add(time.Second)
+			e, err := apply(ctx, sink, records)
+			return e.per(len(records)), err
+		}
+	}
+	took, err := contest("rollup of decisions", rollupRounds, side(true), side(false))
+	if err != nil {
+		return err
+	}
+	for i, what := range []string{"who tell nothing of themselves", fmt.Sprintf("of %d users", rollupUsers)} {
+		e := typical(took[i])
+		fmt.Printf("| decision, %d requests a second %s | %s | %.0f |  |  |  |\n", rollupRate, what, duration(e.cpu), 1/e.elapsed)
+	}
 	return nil
+}
+
+// hurry are the decisions of a second.
+func hurry(base time.Time, alone bool) (records []event.Record) {
+	random := rand.New(rand.NewPCG(uint64(base.UnixMilli()), 0))
+	for i := range rollupRate {
+		at, v := base.Add(time.Duration(i)*time.Second/rollupRate), i%3
+		d := &event.Decision{
+			ID: idAt(at, random.Uint64(), random.Uint64()), At: at, Service: "reviews", Epoch: 1, PolicyVersion: 1, Alone: alone,
+			Unit: fmt.Sprintf("%032x", random.Uint64()), Assigned: variantNames[v], Answered: variantNames[v], Version: digest(v),
+			Propensity: float64(shares[v]) / 100, Status: http.StatusOK, Micros: 1500, Label: "good", Score: 0.8125,
+		}
+		if !alone {
+			d.Unit = fmt.Sprintf("%032x", event.Hash(fmt.Sprint(random.IntN(rollupUsers))))
+		}
+		records = append(records, event.Record{Decision: d})
+	}
+	return records
 }
 
 // allCounted is an error unless so many outcomes are in the figures, and none is apart from them.

@@ -42,7 +42,7 @@ func showDecision(say *speaker, w io.Writer, d api.DecisionDetails) {
 	}
 	fmt.Fprintln(w)
 	if d.Decision == nil {
-		fmt.Fprintln(w, "its record is not here: it was not read from the log yet, not sampled, or is older than what is kept")
+		fmt.Fprintln(w, "its record is not here: it was not read from the log yet, was dropped under load, or is older than what is kept")
 	} else {
 		showRecord(w, d.Decision)
 	}
@@ -96,6 +96,12 @@ func showRecord(w io.Writer, r *api.Decision) {
 	line(w, "request", oneLine(r.RequestID))
 	line(w, "slots", string(r.Slots))
 	line(w, "payload", r.Payload)
+	switch {
+	case r.Share == nil:
+		line(w, "kept", "in the log; lists show a sample that it is none of")
+	case *r.Share < 1:
+		line(w, "kept", "as one of "+plain(1 / *r.Share))
+	}
 }
 
 // showCaptured shows the bodies, and what was done to them.

@@ -40,6 +40,7 @@ type Decision struct {
 	Score          *float64        `json:"score,omitempty"`
 	Slots          json.RawMessage `json:"slots,omitempty" doc:"of a ranking: which arm is where"`
 	Payload        string          `json:"payload,omitempty" doc:"the reference of what was captured"`
+	Share          *float64        `json:"share,omitempty" doc:"the probability with which it is one of those that lists show: 1 where all are; absent: it is in the log alone"`
 }
 
 // Outcome is what came back for a decision.
@@ -168,7 +169,7 @@ func decisionOf(r record) Decision {
 		PolicyVersion: uint64(r.integer("policy_version")), Unit: r.text("unit"), RequestID: r.text("request_id"),
 		Assigned: r.text("assigned"), Answered: r.text("answered"), Version: r.text("version"), Reason: r.text("reason"),
 		Propensity: r.number("propensity"), Status: int(r.integer("status")), Micros: r.integer("micros"),
-		UpstreamMicros: r.integer("upstream_micros"), Label: r.text("label"), Score: r.number("score"), Payload: r.text("payload"),
+		UpstreamMicros: r.integer("upstream_micros"), Label: r.text("label"), Score: r.number("score"), Payload: r.text("payload"), Share: r.number("share"),
 	}
 	if slots := []byte(r.text("slots")); json.Valid(slots) {
 		d.Slots = slots
@@ -194,7 +195,7 @@ func (c *control) decision(ctx context.Context, text string) (d DecisionDetails,
 		}
 		return d, NoTelemetry()
 	}
-	list, err := records(c.Telemetry.Query(ctx, "SELECT * FROM decisions WHERE id = ?", d.ID))
+	list, err := records(c.Telemetry.DecisionOf(ctx, id))
 	if err != nil {
 		return d, err
 	}
@@ -214,7 +215,7 @@ func (c *control) decision(ctx context.Context, text string) (d DecisionDetails,
 	}
 	if err == nil && d.Decision == nil && len(d.Outcomes) == 0 && d.Token == nil {
 		err = fault.NotFoundf("nothing is known of a decision %s", id).
-			WithHint("it may not have been read from the log yet, not have been sampled, or be older than what is kept")
+			WithHint("it may not have been read from the log yet, have been dropped under load, or be older than what is kept")
 	}
 	return d, err
 }

@@ -22,6 +22,9 @@ import (
 // understand. A statement that takes too long is Unavailable.
 type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (*Rows, error)
+	// DecisionOf returns the row of the view decisions for a decision, if it is known. It is made of the log's record where it is none of
+	// the sample that the view has: then its share is NULL.
+	DecisionOf(ctx context.Context, id event.ID) (*Rows, error)
 	// OutcomesOf returns the rows of the view outcomes for a decision, in the order in which they came.
 	OutcomesOf(ctx context.Context, id event.ID) (*Rows, error)
 }

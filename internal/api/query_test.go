@@ -30,6 +30,10 @@ func (a *answering) Query(context.Context, string, ...any) (*Rows, error) {
 	return &Rows{Columns: a.columns, All: a.rows, Close: func() { a.closed++ }}, nil
 }
 
+func (a *answering) DecisionOf(ctx context.Context, _ event.ID) (*Rows, error) {
+	return a.Query(ctx, "")
+}
+
 func (a *answering) OutcomesOf(ctx context.Context, _ event.ID) (*Rows, error) {
 	return a.Query(ctx, "")
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/serin-ml/serin/internal/api"
 	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/event/disk"
 	"github.com/serin-ml/serin/internal/fault"
 	telemetrysqlite "github.com/serin-ml/serin/internal/measure/sqlite"
 	"github.com/serin-ml/serin/internal/payload"
@@ -47,6 +48,29 @@ func (path telemetryFile) open(ctx context.Context) (*telemetrysqlite.Reader, er
 // Query implements api.Querier.
 func (path telemetryFile) Query(ctx context.Context, sql string, args ...any) (*api.Rows, error) {
 	return path.rows(ctx, func(r *telemetrysqlite.Reader) (*telemetrysqlite.Rows, error) { return r.Query(ctx, sql, args...) })
+}
+
+// DecisionOf implements api.Querier.
+func (path telemetryFile) DecisionOf(ctx context.Context, id event.ID) (*api.Rows, error) {
+	r, err := path.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	columns, row, err := r.DecisionOf(ctx, id, func(at event.Offset) (*event.Decision, error) {
+		record, err := disk.Peek(ctx, filepath.Join(filepath.Dir(string(path)), logName), at)
+		if errors.Is(err, event.ErrGone) || errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+		return record.Decision, err
+	})
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, err
+	}
+	return &api.Rows{Columns: columns, Close: func() {}, All: func(yield func([]any, error) bool) {
+		if row != nil {
+			yield(row, nil)
+		}
+	}}, nil
 }
 
 // OutcomesOf implements api.Querier.

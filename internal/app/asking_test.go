@@ -6,16 +6,19 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/serin-ml/serin/internal/api"
 	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/event/disk"
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/measure"
 	telemetrysqlite "github.com/serin-ml/serin/internal/measure/sqlite"
@@ -73,17 +76,76 @@ func tallied(d *event.Decision, requests, errors int) *event.Tally {
 	return tally
 }
 
+// Of many decisions the views have a sample; the log has all, and is asked beside the server that writes it.
+func TestADecisionThatIsNotSampledIsShownFromTheLog(t *testing.T) {
+	c, dir := asked(t)
+	must(t, os.MkdirAll(filepath.Join(dir, logName), 0o700))
+	l, err := disk.Open(filepath.Join(dir, logName), disk.Options{})
+	must(t, err)
+	defer l.Close()
+	records := make([]event.Record, 6000)
+	for i := range records {
+		records[i].Decision = decided(t, 1, "canary")
+	}
+	_, err = l.Append(t.Context(), records...)
+	must(t, err)
+	sink, err := telemetrysqlite.Open(t.Context(), filepath.Join(dir, telemetryName), telemetrysqlite.Options{})
+	must(t, err)
+	defer sink.Close()
+	must(t, measure.NewFollower(l, sink, measure.FollowerOptions{}).CatchUp(t.Context()))
+
+	first, last := records[0].Decision, (*event.Decision)(nil)
+	sampled := sampledIn(t, dir)
+	for _, r := range records {
+		if !sampled[r.Decision.ID.String()] {
+			last = r.Decision
+		}
+	}
+	if last == nil || !sampled[first.ID.String()] {
+		t.Fatal("of 6000 at once all are kept, or the first is not")
+	}
+	kept, err := c.Decision(t.Context(), first.ID.String())
+	must(t, err)
+	left, err := c.Decision(t.Context(), last.ID.String())
+	must(t, err)
+	if kept.Decision.Share == nil || *kept.Decision.Share != 1 || left.Decision == nil || left.Decision.Share != nil {
+		t.Fatalf("kept %+v\nleft %+v", kept.Decision, left.Decision)
+	}
+	same := cmpopts.IgnoreFields(api.Decision{}, "ID", "Share")
+	if diff := cmp.Diff(kept.Decision, left.Decision, same); diff != "" || left.Decision.ID != last.ID.String() {
+		t.Errorf("%s (-in the view +in the log):\n%s", left.Decision.ID, diff)
+	}
+	must(t, os.RemoveAll(filepath.Join(dir, logName)))
+	if _, err := c.Decision(t.Context(), last.ID.String()); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("without the log: %v", err)
+	}
+}
+
+// sampledIn are the ids of the view decisions.
+func sampledIn(t *testing.T, dir string) map[string]bool {
+	t.Helper()
+	rows, err := telemetryFile(filepath.Join(dir, telemetryName)).Query(t.Context(), "SELECT id FROM decisions")
+	must(t, err)
+	defer rows.Close()
+	ids := map[string]bool{}
+	for row, err := range rows.All {
+		must(t, err)
+		ids[row[0].(string)] = true
+	}
+	return ids
+}
+
 func TestADecisionIsShownByItsIDAndByItsToken(t *testing.T) {
 	d := decided(t, 5, "canary")
 	c, dir := asked(t, event.Record{Decision: d}, event.Record{Tally: tallied(d, 7, 2)}, event.Record{Outcome: judged(d, 1)})
 	got, err := c.Decision(t.Context(), d.ID.String())
 	must(t, err)
-	share, mean, right, one := 0.2, 1500.0, true, 1.0
+	propensity, mean, right, one := 0.2, 1500.0, true, 1.0
 	want := api.DecisionDetails{
 		ID: d.ID.String(),
 		Decision: &api.Decision{
 			ID: d.ID.String(), At: d.At, Kind: "variant", Service: "reviews", Epoch: 1, PolicyVersion: 1, Unit: "unit5", Assigned: "canary",
-			Answered: "canary", Version: "sha256:aa", Reason: "weights", Propensity: &share, Status: 200, Micros: 1500, Label: "1",
+			Answered: "canary", Version: "sha256:aa", Reason: "weights", Propensity: &propensity, Status: 200, Micros: 1500, Label: "1", Share: &one,
 		},
 		Outcomes: []api.Outcome{{
 			ID: "o" + d.ID.String(), Kind: "correct", Number: &one, ReceivedAt: d.At.Add(time.Second), Status: "counted", Class: "verified",

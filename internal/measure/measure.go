@@ -4,7 +4,8 @@
 // Every figure is a function of the log's records in their order, and of nothing else: not of the wall clock, nor of how the records
 // were cut into batches. So a sink that was lost, or that stopped anywhere, comes to the same figures from the same log.
 //
-// Rates come from tallies and outcomes alone. Decisions are detail: they give an outcome its prediction, and units their share.
+// Rates come from tallies and outcomes alone. Decisions are detail: they give an outcome its prediction, and units their share. What
+// people look at one by one is a sample of them (see Sampler).
 package measure
 
 import (

@@ -76,6 +76,24 @@ func TestUnitsCountOnceInTheEpochWhereTheyWereFirstSeen(t *testing.T) {
 	}
 }
 
+// More units than are held in memory are found in the file.
+func TestUnitsThatComeBackLateAreNotNew(t *testing.T) {
+	s := newSink(t)
+	const units = mostRecent + 1000
+	log := make([]measure.Item, 2*units)
+	for i := range log {
+		made := decision(i, start.Add(time.Duration(i)*time.Microsecond), "")
+		made.Unit = fmt.Sprint("u", i%units)
+		log[i] = measure.Item{At: event.Offset(10 * i), Record: d(made)}
+	}
+	for rest := log; len(rest) > 0; rest = rest[min(30_000, len(rest)):] {
+		apply(t, s, rest[:min(30_000, len(rest))])
+	}
+	if got := table(t, s.db.DB, "SELECT sum(units), (SELECT count(*) FROM units) FROM traffic_changes"); got != fmt.Sprintf("%d|%d\n", units, units) {
+		t.Errorf("got %s", got)
+	}
+}
+
 // Units of one request alone are told by their decisions, and count as those do that have a row each.
 func TestUnitsThatNeverComeBackCountAsThoughTheyWereRemembered(t *testing.T) {
 	dir, n := t.TempDir(), 0

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/fault"
@@ -21,6 +22,37 @@ func decisionRow(d *event.Decision, variant int64, share float64) []any {
 		d.Reason.String(), finite(d.Propensity), int64(d.Status), int64(d.Micros), int64(d.UpstreamMicros), textOrNull(d.Label), finite(d.Score),
 		slotsText(d.Slots), textOrNull(d.Payload), share,
 	}
+}
+
+// DecisionOf returns the row of the view decisions for a decision, with its columns. Where it has none, for it was not sampled or its
+// row was removed, whole is asked for the record, by its place in the log; share is then NULL. The row is nil if nobody knows it.
+func (r *Reader) DecisionOf(ctx context.Context, id event.ID, whole func(event.Offset) (*event.Decision, error)) (columns []string, row []any, err error) {
+	rows, err := r.Query(ctx, "SELECT * FROM decisions WHERE id = ?", id.String())
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	for row, err := range rows.All() {
+		return rows.Columns, row, err
+	}
+	at, err := r.DecisionPlace(ctx, id)
+	if fault.KindOf(err) == fault.NotFound {
+		return rows.Columns, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := whole(at)
+	if d == nil || d.ID != id || err != nil {
+		return rows.Columns, nil, err
+	}
+	return rows.Columns, viewRow(d), nil
+}
+
+// viewRow is a row of the view decisions, made of the record.
+func viewRow(d *event.Decision) []any {
+	v := decisionRow(d, 0, 0)
+	return slices.Concat(v[:3], []any{d.Service, int64(d.Epoch)}, v[4:7], []any{d.Assigned}, v[7:8], []any{d.Version}, v[8:17], []any{nil})
 }
 
 // slotsText is the ranking as JSON, for SQLite's JSON functions.
@@ -68,5 +100,5 @@ func decisionPlace(ctx context.Context, db querier, id event.ID) (event.Offset, 
 		}
 	}
 	return 0, fault.NotFoundf("there is no decision %s", id).
-		WithHint("it may not be read from the log yet, or it was not sampled, or it is older than what is kept")
+		WithHint("it may not be read from the log yet, or it was dropped under load, or it is older than what is kept")
 }

@@ -137,7 +137,7 @@ func (s *Sink) closeScopes(ctx context.Context) error {
 		if _, err := s.conn.ExecContext(ctx, "UPDATE scopes SET units = ? WHERE id = ?", s.options.MaxUnits, c.id); err != nil {
 			return err
 		}
-		c.units = int64(s.options.MaxUnits)
+		c.units, c.recent = int64(s.options.MaxUnits), nil
 	}
 	return nil
 }

@@ -22,6 +22,20 @@ type scope struct {
 	id     int64
 	units  int64
 	shares map[shareKey]*share
+	recent map[int64]struct{} // units whose rows are in the file, so that those who come back at once are not asked for; no more than mostRecent
+}
+
+const mostRecent = 1 << 16
+
+// saw notes a unit whose row is in the file, or will be with this transaction.
+func (c *scope) saw(unit int64) {
+	if len(c.recent) >= mostRecent {
+		clear(c.recent)
+	}
+	if c.recent == nil {
+		c.recent = map[int64]struct{}{}
+	}
+	c.recent[unit] = struct{}{}
 }
 
 type shareKey struct {
@@ -110,6 +124,9 @@ func (s *Sink) writeUnits(ctx context.Context, b *batch) error {
 		if u.alone {
 			continue
 		}
+		if _, recent := c.recent[u.unit]; recent {
+			continue
+		}
 		row := scopeUnit{c.id, u.unit}
 		if _, asked := seen[row]; !asked && c.units < int64(s.options.MaxUnits) {
 			seen[row] = false
@@ -134,7 +151,9 @@ func (s *Sink) writeUnits(ctx context.Context, b *batch) error {
 			isNew = isNew && !b.repeated[u.place]
 		} else {
 			known, asked := seen[row]
-			isNew = isNew && asked && !known
+			if isNew = isNew && asked && !known; known {
+				c.saw(u.unit)
+			}
 		}
 		if err := s.share(ctx, c, u, isNew); err != nil {
 			return err
@@ -147,6 +166,7 @@ func (s *Sink) writeUnits(ctx context.Context, b *batch) error {
 		s.memory.movedSplits[u.service] = true
 		if !u.alone {
 			seen[row] = true
+			c.saw(u.unit)
 			added = append(added, row)
 		}
 		if changed[c] == nil {
