@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/serin-ml/serin/internal/api"
@@ -67,6 +68,11 @@ func (s *serveCmd) Run(ctx context.Context, c *cli, say *speaker) error {
 			}{"ready", services})
 		}
 	}
+	serving, end := context.WithCancel(ctx)
+	var collector sync.WaitGroup
+	collector.Go(func() { collectSeldom(serving) })
+	defer collector.Wait()
+	defer end()
 	return app.Serve(ctx, o, settings, watch)
 }
 
