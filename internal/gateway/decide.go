@@ -32,7 +32,7 @@ type decision struct {
 	token      string
 	requestID  string // the client's own
 	timedOut   bool
-	hurried    bool // timed out, by a time of the caller's own that is shorter than the service's
+	hurried    bool   // timed out, by a time of the caller's own that is shorter than the service's
 	shed       bool   // refused, for there was no room
 	bodies     bodies // to be captured
 
