@@ -84,7 +84,9 @@ func TestCallsOfGRPCCarryBytes(t *testing.T) {
 			return nil
 		},
 	})
-	if r.Requests != 100 || r.Failed != 50 || r.Statuses["OK"] != 50 || r.Statuses["InvalidArgument"] != 25 || r.BytesIn != 50*6 || len(users) != 100 {
+	mu.Lock() // a call that is late may come to the server when nobody waits for it any more
+	defer mu.Unlock()
+	if r.Requests != 100 || r.Failed != 50 || r.Statuses["OK"] != 50 || r.Statuses["InvalidArgument"] != 25 || r.BytesIn != 50*6 || len(users) < 75 {
 		t.Errorf("%+v", r)
 	}
 	want := []Problem{{"status InvalidArgument", 25, "no such thing"}, {"timeout", 25, "no answer in time"}}
