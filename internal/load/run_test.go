@@ -248,8 +248,9 @@ func TestRequestsThatCannotBeSentInTimeFail(t *testing.T) {
 		for _, p := range r.Problems {
 			got[p.Kind] = p.Count
 		}
-		// The first three hold the connections until their time is up, and with it comes that of the others, one after the other.
-		if r.Requests != 100 || r.Failed != 100 || got["unsent"]+got["timeout"] != 100 || got["timeout"] < 3 || got["unsent"] == 0 || r.Late < 90 {
+		// The first three hold the connections until their time is up, and with it comes that of the others, one after the other: before they
+		// are sent or just behind that.
+		if r.Requests != 100 || r.Failed != 100 || got["unsent"]+got["timeout"] != 100 || got["timeout"] < 3 || r.Late < 90 {
 			t.Errorf("%v, %+v", got, r)
 		}
 	})
