@@ -57,33 +57,6 @@ func appendContents(dst []byte, number protowire.Number, t *tensor.Tensor) []byt
 		return closeProto(dst, mark)
 	}
 	dst, packed := openProto(dst, list)
-	switch data := t.Data.(type) {
-	case []float32, []float64, []bool: // whose form is that of binary tensors
-		dst = appendBinary(dst, t)
-	case []int64:
-		dst = appendVarints(dst, data)
-	case []int32:
-		dst = appendVarints(dst, data)
-	case []int16:
-		dst = appendVarints(dst, data)
-	case []int8:
-		dst = appendVarints(dst, data)
-	case []uint64:
-		dst = appendVarints(dst, data)
-	case []uint32:
-		dst = appendVarints(dst, data)
-	case []uint16:
-		dst = appendVarints(dst, data)
-	case []uint8:
-		dst = appendVarints(dst, data)
-	}
+	dst = appendPacked(dst, t)
 	return closeProto(closeProto(dst, packed), mark)
-}
-
-// appendVarints writes negative numbers in ten bytes, as protobuf has those of int32 and int64.
-func appendVarints[I int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64](dst []byte, data []I) []byte {
-	for _, v := range data {
-		dst = protowire.AppendVarint(dst, uint64(v))
-	}
-	return dst
 }

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/tensor"
 )
 
 // The wire types of protobuf, as the low three bits of a tag have them: field 4, a string, is the tag 4<<3|delimited.
@@ -184,4 +185,38 @@ func (f *protoFields) refuse(err error) {
 	if f.err == nil {
 		f.err = err
 	}
+}
+
+// appendPacked appends the elements of t, which are no texts, as the content of a packed list: floats and truths in the form of binary
+// tensors, which is protobuf's too, and whole numbers as varints.
+func appendPacked(dst []byte, t *tensor.Tensor) []byte {
+	switch data := t.Data.(type) {
+	case []float32, []float64, []bool:
+		return appendBinary(dst, t)
+	case []int64:
+		return appendVarints(dst, data)
+	case []int32:
+		return appendVarints(dst, data)
+	case []int16:
+		return appendVarints(dst, data)
+	case []int8:
+		return appendVarints(dst, data)
+	case []uint64:
+		return appendVarints(dst, data)
+	case []uint32:
+		return appendVarints(dst, data)
+	case []uint16:
+		return appendVarints(dst, data)
+	case []uint8:
+		return appendVarints(dst, data)
+	}
+	return dst
+}
+
+// appendVarints writes negative numbers in ten bytes, as protobuf has those of int32 and int64.
+func appendVarints[I int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64](dst []byte, data []I) []byte {
+	for _, v := range data {
+		dst = protowire.AppendVarint(dst, uint64(v))
+	}
+	return dst
 }

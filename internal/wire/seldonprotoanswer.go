@@ -172,25 +172,6 @@ func appendTftensorProto(dst []byte, o *tensor.Tensor) []byte {
 		return closeProto(dst, mark)
 	}
 	dst, list := openProto(dst, protowire.Number(kind.field))
-	switch data := o.Data.(type) {
-	case []float32, []float64:
-		dst = appendBinary(dst, o)
-	case []int64:
-		dst = appendVarints(dst, data)
-	case []int32:
-		dst = appendVarints(dst, data)
-	case []int16:
-		dst = appendVarints(dst, data)
-	case []int8:
-		dst = appendVarints(dst, data)
-	case []uint64:
-		dst = appendVarints(dst, data)
-	case []uint32:
-		dst = appendVarints(dst, data)
-	case []uint16:
-		dst = appendVarints(dst, data)
-	case []uint8:
-		dst = appendVarints(dst, data)
-	}
+	dst = appendPacked(dst, o)
 	return closeProto(closeProto(dst, list), mark)
 }
