@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,16 +23,7 @@ import (
 // connections that are kept, over new ones and over h2. Every request is answered, and every answer is in the tallies. SERIN_RESTARTS sets
 // how many.
 func TestRollingRestartsLoseNoRequest(t *testing.T) {
-	restarts := 5
-	if os.Getenv("CI") == "true" {
-		restarts = 10
-	}
-	if testing.Short() {
-		restarts = 1
-	}
-	if n, err := strconv.Atoi(os.Getenv("SERIN_RESTARTS")); err == nil {
-		restarts = n
-	}
+	restarts := howOften(t, "SERIN_RESTARTS", 5, 10, 1)
 	config := filepath.Join(t.TempDir(), "serin.yaml")
 	if err := os.WriteFile(config, []byte("services: [{name: m, variants: [{model: m}], timeout: 10s}]\nserver: {drainDelay: 1s}\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -4,7 +4,6 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -17,14 +16,7 @@ import (
 // Ports are free ones. On a machine that is busy with other tests the generator may be late: it then says that its figures are not to be
 // trusted (exit code 3), and what was sent and answered is what is looked at here.
 func TestTheLoadGuideRunsByCopyAndPaste(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes some seconds")
-	}
-	for _, program := range []string{"bash", "curl"} {
-		if _, err := exec.LookPath(program); err != nil {
-			testenv.Missing(t, "there is no %s (install it)", program)
-		}
-	}
+	needsTime(t, "bash", "curl")
 	root := testenv.Root(t)
 	guide, err := os.ReadFile(filepath.Join(root, "docs", "guides", "load.md"))
 	if err != nil {

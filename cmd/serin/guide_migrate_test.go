@@ -4,7 +4,6 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -16,14 +15,7 @@ import (
 // TestMigrationGuidesRunByCopyAndPaste runs the shell blocks of each docs/guides/migrate-from-*.md in one shell, in order, each to the end
 // without an error. Ports are free ones and servers stop more quickly; all else is as it stands there.
 func TestMigrationGuidesRunByCopyAndPaste(t *testing.T) {
-	if testing.Short() {
-		t.Skip("servers take some seconds to stop")
-	}
-	for _, program := range []string{"bash", "curl"} {
-		if _, err := exec.LookPath(program); err != nil {
-			testenv.Missing(t, "there is no %s (install it)", program)
-		}
-	}
+	needsTime(t, "bash", "curl")
 	const answer = `0\.001500547` // what XGBoost computed for the row that the guides ask for
 	root := testenv.Root(t)
 	wants := map[string][]string{ // what the output holds, in this order

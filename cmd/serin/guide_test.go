@@ -21,14 +21,7 @@ import (
 // TestTheGuideRunsByCopyAndPaste runs the shell blocks of docs/guides/ab-test.md in one shell, in order, each to the end without an
 // error. Ports are free ones, and the public is quicker than in the guide; all else is as it stands there.
 func TestTheGuideRunsByCopyAndPaste(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes some seconds")
-	}
-	for _, program := range []string{"bash", "curl", "go"} {
-		if _, err := exec.LookPath(program); err != nil {
-			testenv.Missing(t, "there is no %s (install it)", program)
-		}
-	}
+	needsTime(t, "bash", "curl", "go")
 	root := testenv.Root(t)
 	guide, err := os.ReadFile(filepath.Join(root, "docs", "guides", "ab-test.md"))
 	if err != nil {
@@ -83,6 +76,19 @@ func TestTheGuideRunsByCopyAndPaste(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(out)
+	}
+}
+
+// needsTime leaves a test that starts servers out of short runs, which are for the race detector, and wants the programs that it runs.
+func needsTime(t *testing.T, programs ...string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("servers take some seconds")
+	}
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err != nil {
+			testenv.Missing(t, "there is no %s (install it)", program)
+		}
 	}
 }
 

@@ -139,21 +139,27 @@ func startServer(t *testing.T, dir, config string) (*exec.Cmd, string) {
 	return nil, ""
 }
 
+// howOften says how often a test does what it does: as often as the variable says, else less in short runs and more in CI.
+func howOften(t *testing.T, variable string, usual, ci, short int) int {
+	t.Helper()
+	n, err := strconv.Atoi(os.Getenv(variable))
+	switch {
+	case err == nil:
+		return n
+	case testing.Short():
+		return short
+	case os.Getenv("CI") == "true":
+		return ci
+	}
+	return usual
+}
+
 // TestKillLosesNoOutcomeAndCountsEachOnce kills a server under load at random instants, 16 clients asking and giving feedback. No outcome
 // that was acknowledged is lost or counted twice, and the tallies are what the clients saw, but for what was answered in the last three
 // seconds before a kill (tallies are written every second). Every fifth server, and the last, is stopped in good order, and then nothing
 // is missing. SERIN_KILLS sets the rounds.
 func TestKillLosesNoOutcomeAndCountsEachOnce(t *testing.T) {
-	rounds := 5
-	if os.Getenv("CI") == "true" {
-		rounds = 25
-	}
-	if testing.Short() {
-		rounds = 2
-	}
-	if n, err := strconv.Atoi(os.Getenv("SERIN_KILLS")); err == nil {
-		rounds = n
-	}
+	rounds := howOften(t, "SERIN_KILLS", 5, 25, 2)
 	dir := t.TempDir()
 	options := app.Options{DataDir: dir, Create: true, Version: "test", Log: slog.New(slog.DiscardHandler), Now: time.Now}
 	config := filepath.Join(t.TempDir(), "serin.yaml")
