@@ -20,7 +20,7 @@ type Config struct {
 type Service struct {
 	Name     string        `yaml:"name,required" jsonschema:"required,pattern=^[a-z0-9][a-z0-9-]{0\\,62}$" jsonschema_description:"The name in URLs, metrics and logs; unique. Lower-case letters, digits and dashes, at most 63."`
 	Default  bool          `yaml:"default" jsonschema:"default=false" jsonschema_description:"Whether calls that name no service (a bare /api/v1.0/predictions) come here. At most one service is the default; if there is only one, it is."`
-	Variants []Variant     `yaml:"variants,required" jsonschema:"required,minItems=1,maxItems=64" jsonschema_description:"The ways to answer. Several share the traffic by their weights."`
+	Variants []Variant     `yaml:"variants" jsonschema:"oneof_required=variants,minItems=1,maxItems=64" jsonschema_description:"The ways to answer. Several share the traffic by their weights."`
 	Traffic  traffic.Spec  `yaml:"traffic" jsonschema_description:"Which variant answers whom. May be left out when there is one variant."`
 	Pinned   bool          `yaml:"pinned" jsonschema:"default=false" jsonschema_description:"Whether a call may name a version (/versions/3), and so go around the weights. Of one variant the version that is live may always be named."`
 	Labels   Labels        `yaml:"labels" jsonschema_description:"What the classes of the prediction are called, for telemetry."`
@@ -29,12 +29,23 @@ type Service struct {
 	Limits   Limits        `yaml:"limits" jsonschema_description:"What is refused for being too large, or too much at once."`
 	V1       string        `yaml:"v1" jsonschema:"default=kserve,enum=kserve,enum=tensorflow" jsonschema_description:"Whose protocol the service speaks under /v1/models, where KServe and TensorFlow Serving differ: in status and error documents, and in how several outputs look."`
 	Capture  *Capture      `yaml:"capture" jsonschema_description:"Keeps bodies of requests and answers, a sample of them. Default: none."`
-}
 
-// Variant is one way to answer: a version of a model.
-type Variant struct {
-	Name  string `yaml:"name" jsonschema:"default=stable,pattern=^[a-z0-9][a-z0-9-]{0\\,62}$" jsonschema_description:"The name in metrics and logs. Lower-case letters, digits and dashes, at most 63."`
-	Model string `yaml:"model,required" jsonschema:"required,example=models:/installs@champion,example=models:/installs/3,example=installs,pattern=^(models:/)?[a-z0-9][a-z0-9._-]{0\\,62}(/[1-9][0-9]{0\\,9}|@[a-z0-9][a-zA-Z0-9.:+_-]*)?$" jsonschema_description:"Which version answers: models:/NAME@ALIAS follows an alias, models:/NAME/3 stays with version 3. models:/ may be left out, and NAME alone is its champion."`
+	// For a service with one variant, named stable.
+	Upstream  string   `yaml:"upstream" jsonschema:"oneof_required=upstream,example=http://127.0.0.1:8082,pattern=^[a-zA-Z0-9]+://" jsonschema_description:"Short for one variant, named stable, with this upstream."`
+	Instances []string `yaml:"instances" jsonschema:"oneof_required=instances,minItems=1,maxItems=256" jsonschema_description:"Short for one variant, named stable, with these instances."`
+	Static    string   `yaml:"static" jsonschema:"oneof_required=static,example=./web" jsonschema_description:"Short for one variant, named stable, with this folder."`
+
+	// Where requests come in that are passed on as they are.
+	Host    string   `yaml:"host" jsonschema:"example=movies.example.com" jsonschema_description:"The name in the Host header whose requests come here: exact, no port. They are passed on whatever their path, or only those under path."`
+	Hosts   []string `yaml:"hosts" jsonschema:"uniqueItems=true,maxItems=64" jsonschema_description:"Several of host."`
+	Path    string   `yaml:"path" jsonschema:"pattern=^/,example=/recommend/" jsonschema_description:"How the path of requests begins that come here; the longest one that fits wins. With a slash at its end it is whole segments. Under it Serin keeps nothing but /.serin/ to itself."`
+	Paths   []string `yaml:"paths" jsonschema:"uniqueItems=true,maxItems=64" jsonschema_description:"Several of path."`
+	Rewrite *string  `yaml:"rewrite" jsonschema:"pattern=^/,example=/api/" jsonschema_description:"What the upstream gets in place of path. Left out: the path as it came."`
+
+	Fallback  *Fallback  `yaml:"fallback" jsonschema_description:"What clients get in place of an error: when no variant has answered by the timeout, or none can. Default: the error."`
+	Failover  bool       `yaml:"failover" jsonschema:"default=false" jsonschema_description:"Whether another variant that gets traffic is asked when the one that was picked gives no answer."`
+	RateLimit RateLimits `yaml:"rateLimit,one" jsonschema_description:"How many requests a client may send. More get 429. A list gives several; all hold."`
+	Shadows   []Shadow   `yaml:"shadow" jsonschema:"maxItems=16" jsonschema_description:"Variants that get copies of requests. Their answers are compared, and never given to clients."`
 }
 
 // Labels name the classes of a prediction, so that predictions are counted by class and held against the truth.
@@ -51,6 +62,8 @@ type Limits struct {
 	BodyBytes Size `yaml:"bodyBytes" jsonschema:"default=16MiB" jsonschema_description:"The largest body. At least 1KiB, at most 1GiB."`
 	Rows      int  `yaml:"rows" jsonschema:"default=100000,minimum=1,maximum=10000000" jsonschema_description:"The most rows in one request."`
 	InFlight  int  `yaml:"inFlight" jsonschema:"default=1024,minimum=0,maximum=1000000" jsonschema_description:"The most requests that are answered at once; one more gets 503 with Retry-After. 0: no bound."`
+
+	AnswerBytes Size `yaml:"answerBytes" jsonschema:"default=256KiB" jsonschema_description:"How much of an upstream's answer is waited for before its first byte goes to the client: until then the fallback can stand in for it. 1KiB to 16MiB."`
 }
 
 // Server says where the server listens, what it takes, and how it stops.
@@ -68,6 +81,8 @@ type Server struct {
 	AccessLog         string       `yaml:"accessLog" jsonschema:"default=off,enum=off,enum=errors,enum=all" jsonschema_description:"Which requests get a line in the log: none, those answered with 400 and more, or all."`
 	Name              string       `yaml:"name" jsonschema:"default=serin,pattern=^[!-~]{1\\,64}$" jsonschema_description:"What the server calls itself in Open Inference's metadata, for clients that look for a name. 1 to 64 printable characters, no spaces."`
 	AllowOrigin       string       `yaml:"allowOrigin" jsonschema:"pattern=^(\\*|https?://[^/]+)$,example=https://shop.example.com" jsonschema_description:"The one origin whose web pages may call Seldon's paths, or * for every page of the web. Default: none."`
+	TrustedProxies    []CIDR       `yaml:"trustedProxies" jsonschema:"maxItems=256" jsonschema_description:"Addresses whose X-Forwarded-For is believed: those of the balancers before this server. Default: none."`
+	Upstreams         Upstreams    `yaml:"upstreams" jsonschema_description:"To which addresses requests may be passed on."`
 	RepositoryControl bool         `yaml:"repositoryControl" jsonschema:"default=false" jsonschema_description:"Whether clients of the data plane may load and unload services, over the repository calls of Open Inference v2. Nobody is asked for a token there."`
 }
 
@@ -104,6 +119,8 @@ const (
 	maxConnections = 1_000_000
 	minBodyBytes   = 1 * KiB
 	maxBodyBytes   = 1 * GiB
+	minAnswerBytes = 1 * KiB
+	maxAnswerBytes = 16 * MiB
 	maxRows        = 10_000_000
 	maxInFlight    = 1_000_000
 	maxClasses     = 1000
@@ -132,7 +149,7 @@ func (s *Server) SetDefaults() {
 func (s *Service) SetDefaults() {
 	s.Timeout = time.Second
 	s.Labels.SetDefaults()
-	s.Limits = Limits{BodyBytes: 16 * MiB, Rows: 100000, InFlight: 1024}
+	s.Limits = Limits{BodyBytes: 16 * MiB, Rows: 100000, InFlight: 1024, AnswerBytes: 256 * KiB}
 	s.V1 = V1KServe
 }
 
@@ -144,6 +161,3 @@ func (s *Service) VariantNames() []string {
 	}
 	return names
 }
-
-// SetDefaults is what a variant holds before the file says otherwise.
-func (v *Variant) SetDefaults() { v.Name = "stable" }

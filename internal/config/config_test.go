@@ -31,6 +31,20 @@ func serverWith(change func(*Server)) Server {
 	return s
 }
 
+// modelVariant is a variant that is a version of a model.
+func modelVariant(name, ref string) Variant {
+	v := newVariant(name)
+	v.Model = ref
+	return v
+}
+
+// newVariant is a variant with nothing but a name and the defaults.
+func newVariant(name string) (v Variant) {
+	v.SetDefaults()
+	v.Name = name
+	return v
+}
+
 func TestGoodFilesAreRead(t *testing.T) {
 	half := Labels{Threshold: 0.5}
 	weight := func(text string) traffic.Weight {
@@ -45,8 +59,8 @@ func TestGoodFilesAreRead(t *testing.T) {
 		"comments": Default(),
 		"smallest": {
 			Services: []Service{{
-				Name: "installs", Variants: []Variant{{Name: "stable", Model: "installs"}},
-				Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024}, V1: "kserve",
+				Name: "installs", Variants: []Variant{modelVariant("stable", "installs")},
+				Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024, AnswerBytes: 256 << 10}, V1: "kserve",
 			}},
 			Server: Server{
 				HTTP: ":8080", GRPC: ":8081", Control: "127.0.0.1:8090", DrainDelay: 5 * time.Second, Drain: 30 * time.Second, AccessLog: "off", Name: "serin",
@@ -61,30 +75,31 @@ func TestGoodFilesAreRead(t *testing.T) {
 		},
 		"split": {
 			Services: []Service{{
-				Name: "sentiment", Variants: []Variant{{Name: "stable", Model: "sentiment"}, {Name: "canary", Model: "models:/sentiment@candidate"}},
+				Name: "sentiment", Variants: []Variant{modelVariant("stable", "sentiment"), modelVariant("canary", "models:/sentiment@candidate")},
 				Traffic: traffic.Spec{
 					Weights: traffic.Weights{"stable": weight("80"), "canary": weight("20")},
 					Sticky:  &traffic.Sticky{Unit: "header:X-User-Id", Cookie: "model-service-version", Mode: traffic.ModePlain, MaxAge: 14 * 24 * time.Hour, Record: traffic.RecordHashed},
 					Match:   []traffic.Rule{{Variant: "canary", Header: "X-Try", Exact: "canary"}},
 				},
 				Labels:  Labels{Classes: []string{"negative", "positive"}, Threshold: 0.4},
-				Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024}, V1: "kserve",
+				Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024, AnswerBytes: 256 << 10}, V1: "kserve",
 			}},
 			Server: Default().Server,
 		},
-		"routes": routesConfig(),
+		"routes":    routesConfig(),
+		"upstreams": upstreamsConfig(),
 		"capture": {
 			Services: []Service{
 				{
-					Name: "shop", Variants: []Variant{{Name: "stable", Model: "shop"}}, Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024}, V1: "kserve",
+					Name: "shop", Variants: []Variant{modelVariant("stable", "shop")}, Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024, AnswerBytes: 256 << 10}, V1: "kserve",
 					Capture: &Capture{Percent: 0.25, MaxBytes: 64 << 10, Redact: []string{"user.email", "items[].price", `data["a.b"][3]`}, Keep: 30 * 24 * time.Hour, MaxSize: 100 << 20},
 				},
 				{
-					Name: "ads", Variants: []Variant{{Name: "stable", Model: "ads"}}, Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024}, V1: "kserve",
+					Name: "ads", Variants: []Variant{modelVariant("stable", "ads")}, Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024, AnswerBytes: 256 << 10}, V1: "kserve",
 					Capture: &Capture{Percent: 1, MaxBytes: 8 << 10, Keep: 7 * 24 * time.Hour, MaxSize: 1 << 30},
 				},
 				{
-					Name: "off", Variants: []Variant{{Name: "stable", Model: "off"}}, Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024}, V1: "kserve",
+					Name: "off", Variants: []Variant{modelVariant("stable", "off")}, Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024, AnswerBytes: 256 << 10}, V1: "kserve",
 					Capture: &Capture{Percent: 0, MaxBytes: 8 << 10, Keep: 7 * 24 * time.Hour, MaxSize: 1 << 30},
 				},
 			},
@@ -93,16 +108,16 @@ func TestGoodFilesAreRead(t *testing.T) {
 		"everything": {
 			Services: []Service{
 				{
-					Name: "installs", Default: true, Variants: []Variant{{Name: "v3", Model: "models:/installs/3"}},
-					Labels: half, Timeout: 250 * time.Millisecond, Limits: Limits{BodyBytes: 64 << 10, Rows: 500, InFlight: 8}, V1: "tensorflow",
+					Name: "installs", Default: true, Variants: []Variant{modelVariant("v3", "models:/installs/3")},
+					Labels: half, Timeout: 250 * time.Millisecond, Limits: Limits{BodyBytes: 64 << 10, Rows: 500, InFlight: 8, AnswerBytes: 256 << 10}, V1: "tensorflow",
 				},
 				{
-					Name: "installs-next", Variants: []Variant{{Name: "stable", Model: "models:/installs@candidate"}},
-					Labels: half, Timeout: 10 * time.Minute, Limits: Limits{BodyBytes: 1e6, Rows: 100000, InFlight: 1024}, V1: "kserve",
+					Name: "installs-next", Variants: []Variant{modelVariant("stable", "models:/installs@candidate")},
+					Labels: half, Timeout: 10 * time.Minute, Limits: Limits{BodyBytes: 1e6, Rows: 100000, InFlight: 1024, AnswerBytes: 256 << 10}, V1: "kserve",
 				},
 				{
-					Name: "3d", Variants: []Variant{{Name: "0", Model: "models:/3d.maps_v2@1.2.0"}},
-					Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024}, V1: "kserve",
+					Name: "3d", Variants: []Variant{modelVariant("0", "models:/3d.maps_v2@1.2.0")},
+					Labels: half, Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024, AnswerBytes: 256 << 10}, V1: "kserve",
 				},
 			},
 			Server: Server{
@@ -126,7 +141,7 @@ func TestGoodFilesAreRead(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if diff := cmp.Diff(want[strings.TrimSuffix(name, ".yaml")], got, cmp.Comparer(func(a, b traffic.Weight) bool { return a == b }), samePath); diff != "" {
+		if diff := cmp.Diff(want[strings.TrimSuffix(name, ".yaml")], got, cmp.Comparer(func(a, b traffic.Weight) bool { return a == b }), cmp.Comparer(func(a, b CIDR) bool { return a == b }), samePath); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
@@ -168,7 +183,7 @@ func TestBadFilesTellAllTheirMistakes(t *testing.T) {
 
 // beyondSchema are the bad files whose mistakes no schema can tell: of syntax, of ranges, or between values.
 var beyondSchema = []string{
-	"anchors", "bad-addresses", "bad-forms", "bad-routes", "bad-traffic", "duplicate-key", "indentation", "same-name", "same-port", "tab", "two-defaults", "two-documents", "two-variants",
+	"anchors", "bad-addresses", "bad-forms", "bad-link-local", "bad-routes", "bad-traffic", "duplicate-key", "indentation", "same-name", "same-port", "tab", "two-defaults", "two-documents", "two-variants",
 	"unclosed-bracket", "unclosed-quote",
 }
 
@@ -245,21 +260,34 @@ func TestTheSchemaDefaultsAreThoseOfRead(t *testing.T) {
 		}
 		shown[name] = strings.Join(pairs, ", ")
 	}
-	text := "services: [{name: a, variants: [{model: a, " + shown["Variant"] + "}], limits: {" + shown["Limits"] + "}, " + shown["Service"] +
-		"}]\nserver: {" + shown["Server"] + ", limits: {" + shown["ServerLimits"] + "}}\n"
-	explicit, err := Read("explicit", []byte(text))
-	if err != nil {
-		t.Fatalf("%s: %v", text, err)
+	text := func(shown map[string]string) []byte {
+		object := func(def string, given ...string) string {
+			if shown[def] != "" {
+				given = append(given, shown[def])
+			}
+			return "{" + strings.Join(given, ", ") + "}"
+		}
+		variant := object("Variant", `upstream: "http://a:1"`, "breaker: "+object("Breaker"), "retry: "+object("Retry"), "outlier: "+object("Outlier"), "health: "+object("Health", "path: /"))
+		shadow := object("Shadow", "variant: b", "compare: "+object("Compare"))
+		service := object("Service", "name: a, path: /a", "variants: ["+variant+`, {name: b, upstream: "http://b:1"}]`, "traffic: {weights: {stable: 1}}",
+			"limits: "+object("Limits"), "fallback: "+object("Fallback"), "rateLimit: "+object("RateLimit", "requests: 1, per: 1m"), "shadow: ["+shadow+"]")
+		return []byte("services: [" + service + "]\nserver: " + object("Server", "limits: "+object("ServerLimits")) + "\n")
 	}
-	implied, err := Read("implied", []byte("services: [{name: a, variants: [{model: a}]}]\n"))
+	explicit, err := Read("explicit", text(shown))
+	if err != nil {
+		t.Fatalf("%s: %v", text(shown), err)
+	}
+	implied, err := Read("implied", text(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(implied, explicit); diff != "" {
+	if diff := cmp.Diff(implied, explicit, cmp.Comparer(func(a, b traffic.Weight) bool { return a == b })); diff != "" {
 		t.Error(diff)
 	}
-	if len(shown["Server"]) == 0 || len(shown["ServerLimits"]) == 0 || len(shown["Limits"]) == 0 || len(shown["Variant"]) == 0 || len(shown["Service"]) == 0 {
-		t.Errorf("defaults are missing: %v", shown)
+	for _, def := range []string{"Server", "ServerLimits", "Limits", "Variant", "Service", "Breaker", "Retry", "Outlier", "Health", "Shadow", "Compare", "Fallback", "RateLimit"} {
+		if shown[def] == "" {
+			t.Errorf("defaults of %s are missing: %v", def, shown)
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"regexp"
 
 	"github.com/serin-ml/serin/internal/fault"
-	"github.com/serin-ml/serin/internal/registry"
 	"github.com/serin-ml/serin/internal/strictyaml"
 	"github.com/serin-ml/serin/internal/traffic"
 )
@@ -22,8 +21,9 @@ func Read(file string, data []byte) (*Config, error) {
 	if err := doc.Decode(c); err != nil && fault.KindOf(err) != fault.Invalid {
 		return nil, err
 	}
-	checkServices(doc, c.Services)
+	checkServices(doc, c.Services, c.Server.Upstreams)
 	checkRoutes(doc, c.Services)
+	checkFronts(doc, c.Services)
 	for _, p := range c.Server.problems() {
 		doc.Problem("server."+p.key, p.message, p.hint)
 	}
@@ -36,9 +36,10 @@ func Read(file string, data []byte) (*Config, error) {
 // namePattern is that of the tags, once more: a tag holds no constant.
 var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
-func checkServices(doc *strictyaml.Doc, services []Service) {
+func checkServices(doc *strictyaml.Doc, services []Service, to Upstreams) {
 	named, byDefault := map[string]int{}, -1
-	for i, s := range services {
+	for i := range services {
+		s := &services[i]
 		at := fmt.Sprintf("services[%d]", i)
 		checkName(doc, at+".name", s.Name)
 		if before, twice := named[s.Name]; twice {
@@ -68,33 +69,25 @@ func checkServices(doc *strictyaml.Doc, services []Service) {
 		if s.V1 != V1KServe && s.V1 != V1Tensorflow {
 			doc.Problem(at+".v1", fmt.Sprintf("%.40q is no such protocol", s.V1), "write kserve or tensorflow")
 		}
-		checkVariants(doc, at+".variants", s.Variants)
+		if s.Limits.AnswerBytes < minAnswerBytes || s.Limits.AnswerBytes > maxAnswerBytes {
+			doc.Problem(at+".limits.answerBytes", fmt.Sprintf("%v is out of range", s.Limits.AnswerBytes), "give 1KiB to 16MiB")
+		}
+		spellOut(doc, at, s)
+		checkVariants(doc, at, s, to)
 		checkTraffic(doc, at, s)
 		checkLabels(doc, at+".labels", s.Labels)
 		checkCapture(doc, at+".capture", s.Capture)
-	}
-}
-
-func checkVariants(doc *strictyaml.Doc, at string, variants []Variant) {
-	if len(variants) == 0 {
-		doc.Problem(at, "a service needs a variant", `give one, like [{model: "models:/NAME@champion"}]`)
-	}
-	named := map[string]bool{}
-	for i, v := range variants {
-		checkName(doc, fmt.Sprintf("%s[%d].name", at, i), v.Name)
-		if named[v.Name] || v.Name == "fallback" {
-			doc.Problem(fmt.Sprintf("%s[%d].name", at, i), fmt.Sprintf("the name %q is taken", v.Name), "name each variant differently")
-		}
-		named[v.Name] = true
-		if _, err := registry.ParseRef(v.Model); err != nil {
-			doc.Problem(fmt.Sprintf("%s[%d].model", at, i), fmt.Sprintf("%.80q names no version of a model", v.Model),
-				"write models:/NAME@ALIAS, models:/NAME/3 or NAME; names are lower case")
+		checkFallback(doc, at+".fallback", s.Fallback)
+		checkRateLimits(doc, at, s)
+		checkShadows(doc, at, s)
+		if s.Failover && len(s.Variants) == 1 {
+			doc.Problem(at+".failover", "there is no other variant to ask", "remove failover; instances stand in for each other without it")
 		}
 	}
 }
 
 // checkTraffic adds what the traffic package finds to the document's problems.
-func checkTraffic(doc *strictyaml.Doc, at string, s Service) {
+func checkTraffic(doc *strictyaml.Doc, at string, s *Service) {
 	if len(s.Variants) == 0 {
 		return
 	}

@@ -20,8 +20,8 @@ func routesConfig() *Config {
 	}
 	service := func(name string, labels Labels, routes ...Route) Service {
 		return Service{
-			Name: name, Variants: []Variant{{Name: "stable", Model: name}}, Labels: labels, Routes: routes,
-			Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024}, V1: "kserve",
+			Name: name, Variants: []Variant{modelVariant("stable", name)}, Labels: labels, Routes: routes,
+			Timeout: time.Second, Limits: Limits{BodyBytes: 16 << 20, Rows: 100000, InFlight: 1024, AnswerBytes: 256 << 10}, V1: "kserve",
 		}
 	}
 	named := wire.Labels{Classes: []string{"negative", "positive"}, Threshold: 0.5}

@@ -153,7 +153,7 @@ func (r routeReader) form(at string, v any, depth int) wire.Template {
 			return wire.Template{Const: false}
 		}
 		object := make([]wire.Member, 0, len(v))
-		for _, name := range r.inOrder(at, v) {
+		for _, name := range inOrder(r.doc, r.at+at, v) {
 			object = append(object, wire.Member{Key: name, Value: r.form(at+key(name), v[name], depth+1)})
 		}
 		return wire.Template{Object: object}
@@ -173,15 +173,15 @@ func (r routeReader) form(at string, v any, depth int) wire.Template {
 	return wire.Template{Const: v}
 }
 
-// inOrder returns the keys of an object as they stand in the file.
-func (r routeReader) inOrder(at string, v map[string]any) []string {
+// inOrder returns the keys of an object, which the document has at a path, as they stand in the file.
+func inOrder(doc *strictyaml.Doc, at string, v map[string]any) []string {
 	type placed struct {
 		name         string
 		line, column int
 	}
 	list := make([]placed, 0, len(v))
 	for name := range v {
-		line, column := r.doc.At(r.at + at + key(name))
+		line, column := doc.At(at + key(name))
 		list = append(list, placed{name, line, column})
 	}
 	slices.SortFunc(list, func(a, b placed) int {

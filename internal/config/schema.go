@@ -7,6 +7,7 @@ import (
 
 	"github.com/invopop/jsonschema"
 
+	"github.com/serin-ml/serin/internal/tensor"
 	"github.com/serin-ml/serin/internal/traffic"
 )
 
@@ -30,6 +31,20 @@ func Schema() []byte {
 				return &jsonschema.Schema{Type: "object", AdditionalProperties: whereSchema()}
 			case reflect.TypeFor[Form]():
 				return formSchema()
+			case reflect.TypeFor[AnyBody]():
+				return &jsonschema.Schema{Examples: []any{map[string]any{"movies": []any{}}, "try again later"}}
+			case reflect.TypeFor[CIDR]():
+				return &jsonschema.Schema{Type: "string", Pattern: cidrPattern, Examples: []any{"10.0.0.0/8"}}
+			case reflect.TypeFor[tensor.DType]():
+				return datatypeSchema()
+			case reflect.TypeFor[StatusRange]():
+				return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
+					{Type: "string", Pattern: statusRangePattern}, {Type: "integer", Minimum: "100", Maximum: "599"},
+				}, Examples: []any{"200-399", 200}}
+			case reflect.TypeFor[RetryOn]():
+				return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
+					{Type: "string", Pattern: retryOnPattern}, {Type: "integer", Enum: []any{429}}, {Type: "integer", Minimum: "500", Maximum: "599"},
+				}}
 			case reflect.TypeFor[Percent]():
 				return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
 					{Type: "string", Pattern: percentPattern}, {Type: "number", Minimum: "0", Maximum: "100"},
@@ -42,11 +57,27 @@ func Schema() []byte {
 	}
 	s := r.Reflect(&Config{})
 	s.Title = "serin.yaml"
+	if limits := s.Definitions["RateLimits"]; limits != nil { // a single one needs no list
+		list := *limits
+		list.MaxItems = ptr(uint64(maxRateLimits))
+		*limits = jsonschema.Schema{OneOf: []*jsonschema.Schema{list.Items, &list}}
+	}
 	out, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		panic(err) // strings and numbers alone: it cannot fail for some inputs and not for others
 	}
 	return append(out, '\n')
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// datatypeSchema lists the names of element types.
+func datatypeSchema() *jsonschema.Schema {
+	var names []any
+	for d := tensor.Bool; d <= tensor.Bytes; d++ {
+		names = append(names, d.String())
+	}
+	return &jsonschema.Schema{Type: "string", Enum: names}
 }
 
 // durationPattern is what strictyaml.ParseDuration reads, but for negative durations: no key takes one.

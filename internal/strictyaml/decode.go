@@ -19,7 +19,8 @@ type Defaulter interface{ SetDefaults() }
 // of keys that the document leaves out, and values with a problem, keep what they held: set defaults before, or see Defaulter.
 //
 // Fields are named by tags: `yaml:"name"`. A field without a tag, or with "-", takes no part. `yaml:"name,required"` reports a
-// key that is left out. `yaml:",inline"` takes the keys of a struct as its parent's own. Other options ("omitempty", "flow")
+// key that is left out. `yaml:",inline"` takes the keys of a struct as its parent's own. `yaml:"name,one"` of a slice of structs takes
+// a mapping as a list with that one entry; its path has no index then. Other options ("omitempty", "flow")
 // are for writing and mean nothing here. Types:
 //   - string, bool, integers (checked for overflow), floats (finite), time.Duration (with a unit, also days: see ParseDuration)
 //   - types with UnmarshalText: any scalar, as written; what the error and its fault.HintOf say is told
@@ -193,7 +194,7 @@ func (w *walker) object(n *node, p *path, v reflect.Value) {
 		value := n.get(f.name)
 		switch {
 		case value != nil:
-			w.decode(value, p.key(f.name), v.FieldByIndex(f.index))
+			w.field(value, p.key(f.name), v.FieldByIndex(f.index), f.one)
 		case f.required:
 			w.tell(n.at, p.key(f.name), "this key is missing", "add it")
 		}
@@ -210,10 +211,20 @@ func (w *walker) object(n *node, p *path, v reflect.Value) {
 	}
 }
 
+// field decodes the value of a key. One says that a mapping may stand for a list of one.
+func (w *walker) field(n *node, p *path, v reflect.Value, one bool) {
+	if !one || n.kind != object || v.Kind() != reflect.Slice {
+		w.decode(n, p, v)
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+	w.decode(n, p, v.Index(0))
+}
+
 type field struct {
-	name     string
-	index    []int
-	required bool
+	name          string
+	index         []int
+	required, one bool
 }
 
 // fieldsOf lists the fields of t that have a key, those of inline structs among them.
@@ -226,7 +237,8 @@ func fieldsOf(t reflect.Type, parent []int) []field {
 		switch {
 		case name == "-" || !f.IsExported():
 		case name != "":
-			out = append(out, field{name, index, slices.Contains(strings.Split(options, ","), "required")})
+			all := strings.Split(options, ",")
+			out = append(out, field{name, index, slices.Contains(all, "required"), slices.Contains(all, "one")})
 		case options == "inline" && f.Type.Kind() == reflect.Struct:
 			out = append(out, fieldsOf(f.Type, index)...)
 		}

@@ -78,6 +78,15 @@ func (d *Doc) At(path string) (line, column int) {
 	return at.line, at.column
 }
 
+// Has tells whether the document says something at path: a value, be it null.
+func (d *Doc) Has(path string) bool {
+	n := d.root
+	for path != "" && n != nil {
+		n, path = n.step(path)
+	}
+	return n != nil
+}
+
 // unsupported is the error of a Go type that no document can be decoded into: a bug of the caller.
 func unsupported(what string) error {
 	return fault.Internalf("strictyaml: cannot decode into %s", what)

@@ -1,0 +1,179 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/strictyaml"
+)
+
+// AllHosts are the names whose requests come to the service, in lower case.
+func (s *Service) AllHosts() []string { return s.hosts() }
+
+func (s *Service) hosts() (all []string) {
+	for _, h := range withOne(s.Host, s.Hosts) {
+		all = append(all, strings.ToLower(h))
+	}
+	return all
+}
+
+// AllPaths are how the paths of requests begin that come to the service; of one that has hosts and no paths, all.
+func (s *Service) AllPaths() []string {
+	paths := withOne(s.Path, s.Paths)
+	if len(paths) == 0 && s.Fronts() {
+		paths = []string{"/"}
+	}
+	return paths
+}
+
+// Fronts tells whether the service takes requests by host or path, and passes them on.
+func (s *Service) Fronts() bool {
+	return s.Host != "" || len(s.Hosts) > 0 || s.Path != "" || len(s.Paths) > 0
+}
+
+func withOne(one string, more []string) []string {
+	if one == "" {
+		return more
+	}
+	return append([]string{one}, more...)
+}
+
+// Bounds of hosts and paths.
+const (
+	maxFront = 64 // of a service, each
+	maxPath  = 1024
+)
+
+// hostName is what may stand in a Host header, but for the port: a name, or an IPv4 address.
+var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]*[a-z0-9])?)*$`)
+
+// methods are those of HTTP that it or others define.
+var methods = regexp.MustCompile(`^[A-Z]{1,20}$`)
+
+// placed is a text of the file.
+type placed struct{ at, text string }
+
+// listed returns the texts of a key and of its plural.
+func listed(at, one, many string, text string, texts []string) (all []placed) {
+	if text != "" {
+		all = append(all, placed{at + "." + one, text})
+	}
+	for i, t := range texts {
+		all = append(all, placed{fmt.Sprintf("%s.%s[%d]", at, many, i), t})
+	}
+	return all
+}
+
+// checkFronts tells every mistake in hosts, paths and rewrites, and which of them two services claim.
+func checkFronts(doc *strictyaml.Doc, services []Service) {
+	taken := map[[2]string]placed{} // by host and path
+	for i := range services {
+		s := &services[i]
+		at := fmt.Sprintf("services[%d]", i)
+		hosts, paths := listed(at, "host", "hosts", s.Host, s.Hosts), listed(at, "path", "paths", s.Path, s.Paths)
+		if len(hosts) > maxFront || len(paths) > maxFront {
+			doc.Problem(at, fmt.Sprintf("there are %d hosts and %d paths", len(hosts), len(paths)), fmt.Sprintf("keep to %d of each", maxFront))
+			continue
+		}
+		for _, empty := range []string{"host", "path", "hosts", "paths"} {
+			if here := at + "." + empty; doc.Has(here) && len(hosts)+len(paths) == 0 {
+				doc.Problem(here, "nothing is given", "give a value, or remove the key")
+			}
+		}
+		for k := range hosts {
+			hosts[k].text = strings.ToLower(hosts[k].text)
+			if h := hosts[k]; len(h.text) > 253 || !hostName.MatchString(h.text) {
+				doc.Problem(h.at, fmt.Sprintf("%.80q is no name of a host", h.text), "write it as clients do, without scheme, port or path: movies.example.com")
+			}
+		}
+		for _, p := range paths {
+			if err := checkPath(p.text); err != nil {
+				doc.Problem(p.at, err.Error(), fault.HintOf(err))
+			}
+		}
+		checkRewrite(doc, at, s, paths)
+		claim(doc, taken, at, hosts, paths)
+	}
+}
+
+// claim tells which places are claimed already, by the service itself or by another.
+func claim(doc *strictyaml.Doc, taken map[[2]string]placed, service string, hosts, paths []placed) {
+	if len(hosts)+len(paths) == 0 {
+		return
+	}
+	if len(hosts) == 0 {
+		hosts = []placed{{text: ""}}
+	}
+	if len(paths) == 0 {
+		paths = []placed{{text: "/"}}
+	}
+	for _, h := range hosts {
+		for _, p := range paths {
+			here, where := p, p.text
+			if here.at == "" {
+				here = h
+			}
+			if h.text != "" {
+				where = h.text + p.text
+			}
+			claimed := [2]string{h.text, p.text}
+			before, twice := taken[claimed]
+			if !twice {
+				taken[claimed] = here
+				continue
+			}
+			line, _ := doc.At(before.at)
+			doc.Problem(here.at, fmt.Sprintf("%.80q is claimed already, on line %d", where, line), "choose another host or path, or make one service of both")
+		}
+	}
+}
+
+// checkPath tells what is wrong with how a path is said to begin.
+func checkPath(path string) error {
+	switch {
+	case !strings.HasPrefix(path, "/"):
+		return fault.Invalidf("%.80q is no path", path).WithHint("begin it with a slash, like /recommend/")
+	case len(path) > maxPath:
+		return fault.Invalidf("this path has %d bytes", len(path)).WithHint("give at most %d", maxPath)
+	case strings.ContainsAny(path, "?#"):
+		return fault.Invalidf("%.80q holds more than a path", path).WithHint("remove the query or fragment")
+	case strings.ContainsAny(path, `%\*{}`):
+		return fault.Invalidf("%.80q has a character that stands for others", path).WithHint(`write the path as people read it, without %%, \, * and braces: all that begins so is meant`)
+	case strings.Contains(path, "//") || slices.ContainsFunc(strings.Split(path, "/"), func(s string) bool { return s == "." || s == ".." }):
+		return fault.Invalidf("%.80q can be written in another way", path).WithHint("write it without //, /./ and /../: that is how requests are compared with it")
+	case strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return fault.Invalidf("%.80q has a character that no path of a request has", path).WithHint("use printable ASCII characters, no spaces")
+	case path == "/.serin" || strings.HasPrefix(path, "/.serin/"):
+		return fault.Invalidf("Serin keeps /.serin/ to itself").WithHint("choose another path")
+	}
+	return nil
+}
+
+// checkRewrite tells what is wrong with what stands in place of the paths.
+func checkRewrite(doc *strictyaml.Doc, service string, s *Service, paths []placed) {
+	if s.Rewrite == nil {
+		return
+	}
+	at := service + ".rewrite"
+	if !s.Fronts() {
+		doc.Problem(at, "there is no path in whose place it could stand", "give path, or remove rewrite")
+		return
+	}
+	if err := checkPath(*s.Rewrite); err != nil {
+		doc.Problem(at, err.Error(), fault.HintOf(err))
+		return
+	}
+	if len(paths) == 0 {
+		paths = []placed{{text: "/"}}
+	}
+	for _, p := range paths {
+		if strings.HasSuffix(p.text, "/") != strings.HasSuffix(*s.Rewrite, "/") {
+			doc.Problem(at, fmt.Sprintf("%.80q stands in place of %.80q, and only one of them ends with a slash: segments of the path would run together, or be empty", *s.Rewrite, p.text),
+				"end both with a slash, or neither")
+			return
+		}
+	}
+}
