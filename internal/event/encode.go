@@ -42,6 +42,10 @@ func AppendRecord(dst []byte, r Record) []byte {
 		return appendTally(append(dst, byte(KindTally), version), r.Tally)
 	case r.Outcome != nil:
 		return appendOutcome(append(dst, byte(KindOutcome), version), r.Outcome)
+	case r.Comparison != nil:
+		return appendComparison(append(dst, byte(KindComparison), version), r.Comparison)
+	case r.Disagreement != nil:
+		return appendDisagreement(append(dst, byte(KindDisagreement), version), r.Disagreement)
 	case r.Unknown != nil:
 		return append(append(dst, byte(r.Unknown.Kind), r.Unknown.Version), r.Unknown.Body...)
 	}
@@ -58,7 +62,7 @@ func ParseRecord(b []byte) (Record, error) {
 	d := decoder{b: b, at: 2}
 	kind := Kind(b[0])
 	switch {
-	case b[1] > version, kind > KindOutcome:
+	case b[1] > version, kind > KindDisagreement:
 		return Record{Unknown: &Unknown{Kind: kind, Version: b[1], Body: slices.Clone(b[2:])}}, nil
 	case kind == KindDecision:
 		r.Decision = d.decision()
@@ -66,6 +70,10 @@ func ParseRecord(b []byte) (Record, error) {
 		r.Tally = d.tally()
 	case kind == KindOutcome:
 		r.Outcome = d.outcome()
+	case kind == KindComparison:
+		r.Comparison = d.comparison()
+	case kind == KindDisagreement:
+		r.Disagreement = d.disagreement()
 	}
 	if d.at < len(b) {
 		d.fail("more follows than belongs to it")

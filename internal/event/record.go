@@ -14,19 +14,26 @@ const (
 	KindDecision Kind = 1
 	KindTally    Kind = 2
 	KindOutcome  Kind = 3
+
+	KindComparison   Kind = 4
+	KindDisagreement Kind = 5
 )
 
 // String returns the kind's name, or "kind N" for one that this version does not know.
 func (k Kind) String() string { return nameOf(kindNames[:], uint8(k), "kind") }
 
-var kindNames = [...]string{"", "decision", "tally", "outcome"}
+var kindNames = [...]string{"", "decision", "tally", "outcome", "comparison", "disagreement"}
 
 // Record is what a log holds: exactly one of its fields is set.
 type Record struct {
 	Decision *Decision
 	Tally    *Tally
 	Outcome  *Outcome
-	Unknown  *Unknown
+
+	Comparison   *Comparison
+	Disagreement *Disagreement
+
+	Unknown *Unknown
 }
 
 // Unknown is a record of a kind, or of a version of a kind, that this program does not know, as a later one wrote it. Consumers
@@ -48,6 +55,12 @@ func (r Record) Kind() Kind {
 	}
 	if r.Outcome != nil {
 		kind, set = KindOutcome, set+1
+	}
+	if r.Comparison != nil {
+		kind, set = KindComparison, set+1
+	}
+	if r.Disagreement != nil {
+		kind, set = KindDisagreement, set+1
 	}
 	if r.Unknown != nil {
 		kind, set = r.Unknown.Kind, set+1

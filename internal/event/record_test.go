@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/stat"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -72,9 +73,34 @@ func examples() map[string]Record {
 			Verified: true, DecidedAt: exampleID.Time(), Service: "sentiment", Epoch: 3, Variant: "stable", Version: digest, PolicyVersion: 17,
 			Propensity: 0.8, Unit: "5f1c8a90b3d24e6789abcdef01234567",
 		}},
-		"outcome-text":  {Outcome: &Outcome{ID: "a", Kind: "label", Text: "négatif", IsText: true, ReceivedAt: at, Attributed: true}},
-		"outcome-empty": {Outcome: &Outcome{}},
+		"comparison":       {Comparison: comparison()},
+		"comparison-empty": {Comparison: &Comparison{}},
+		"disagreement": {Disagreement: &Disagreement{
+			Decision: exampleID, At: exampleID.Time().Add(123_456), Service: "sentiment", Shadow: "next", ShadowVersion: digest, Primary: "stable",
+			PrimaryVersion: "1.4.0", Rule: "label", PrimaryStatus: 200, ShadowStatus: 200, PrimaryMicros: 873, ShadowMicros: 1020,
+			PrimaryLabel: "positive", ShadowLabel: "négatif", PrimaryScore: 0.51, ShadowScore: 0.49, Difference: 0.49 - 0.51, Overlap: math.NaN(),
+			Where: "prediction[0]", PrimaryAnswer: `{"prediction":[0.51]}`, ShadowAnswer: `{"prediction":[0.49]}`,
+		}},
+		"disagreement-empty": {Disagreement: &Disagreement{PrimaryScore: math.NaN(), ShadowScore: math.NaN(), Difference: math.NaN()}},
+		"outcome-text":       {Outcome: &Outcome{ID: "a", Kind: "label", Text: "négatif", IsText: true, ReceivedAt: at, Attributed: true}},
+		"outcome-empty":      {Outcome: &Outcome{}},
 	}
+}
+
+// comparison is a full one.
+func comparison() *Comparison {
+	c := &Comparison{
+		From: at, To: at.Add(time.Second), Service: "sentiment", Shadow: "next", ShadowVersion: digest, Primary: "stable", PrimaryVersion: "1.4.0",
+		Rule: "numeric 1e-06", Drops: [NumDrops]uint64{1, 2, 3, 4, 5, 6, 7}, Unpaired: [NumUnpaired]uint64{8, 9, 10, 11, 12}, ScoreSame: 5,
+		Buckets: []ComparisonBucket{{Bucket: 0, Pairs: 1}, {Bucket: 63, Pairs: 1000, Agreed: 990, Lean: -30, Micros: -123456, Overlap: 901.25, Scored: 7, Score: -1.0 / 3}},
+	}
+	for v := 100.0; v < 1e6; v *= 1.7 {
+		c.PrimaryLatency.AddN(math.Round(v), 3)
+		c.ShadowLatency.Add(math.Round(2 * v))
+	}
+	c.ScoreAbove.Add(0.25)
+	c.ScoreBelow.AddN(1.0/3, 2)
+	return c
 }
 
 func ptr[T any](v T) *T { return &v }
@@ -174,7 +200,7 @@ func anyRecord() *rapid.Generator[Record] {
 		truth := func() bool { return rapid.Bool().Draw(t, "flag") }
 		short := func() uint8 { return rapid.Uint8().Draw(t, "small") }
 		id := func() ID { return anyID().Draw(t, "id") }
-		switch rapid.IntRange(1, 4).Draw(t, "kind") {
+		switch rapid.IntRange(1, 6).Draw(t, "kind") {
 		case 1:
 			d := Decision{
 				ID: id(), At: when(), Rank: truth(), Service: text(), Epoch: uint32(count()), PolicyVersion: count(), Generation: count(),
@@ -207,8 +233,30 @@ func anyRecord() *rapid.Generator[Record] {
 				ReceivedAt: when(), Verified: truth(), DecidedAt: when(), Service: text(), Epoch: uint32(count()), Variant: text(),
 				Version: text(), PolicyVersion: count(), Propensity: float(), Unit: text(), Attributed: truth(), ByHand: truth(),
 			}}
+		case 4:
+			c := Comparison{
+				From: when(), To: when(), Service: text(), Shadow: text(), ShadowVersion: text(), Primary: text(), PrimaryVersion: text(), Rule: text(),
+				Drops: [NumDrops]uint64{count(), count()}, Unpaired: [NumUnpaired]uint64{count(), count()}, ScoreSame: count(),
+			}
+			for range rapid.IntRange(0, 3).Draw(t, "buckets") {
+				number := short()
+				*c.Bucket(number) = ComparisonBucket{number, count(), count(), int64(count()), int64(count()), float(), count(), float()}
+			}
+			for _, s := range []*stat.Sketch{&c.PrimaryLatency, &c.ShadowLatency, &c.ScoreAbove, &c.ScoreBelow} {
+				for range rapid.IntRange(0, 3).Draw(t, "values") {
+					s.Add(math.Abs(float()))
+				}
+			}
+			return Record{Comparison: &c}
+		case 5:
+			return Record{Disagreement: &Disagreement{
+				Decision: id(), At: when(), Service: text(), Shadow: text(), ShadowVersion: text(), Primary: text(), PrimaryVersion: text(), Rule: text(),
+				PrimaryStatus: uint16(count()), ShadowStatus: uint16(count()), PrimaryMicros: uint32(count()), ShadowMicros: uint32(count()),
+				PrimaryLabel: text(), ShadowLabel: text(), PrimaryScore: float(), ShadowScore: float(), Difference: float(), Overlap: float(),
+				Where: text(), PrimaryAnswer: text(), ShadowAnswer: text(),
+			}}
 		default:
-			return Record{Unknown: &Unknown{Kind(rapid.IntRange(4, 255).Draw(t, "kind")), 1 + short()/2, rapid.SliceOfN(rapid.Byte(), 1, 50).Draw(t, "body")}}
+			return Record{Unknown: &Unknown{Kind(rapid.IntRange(int(KindDisagreement)+1, 255).Draw(t, "kind")), 1 + short()/2, rapid.SliceOfN(rapid.Byte(), 1, 50).Draw(t, "body")}}
 		}
 	})
 }
@@ -243,7 +291,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 
 func TestLaterKindsAndVersionsAreKeptApart(t *testing.T) {
 	for name, b := range map[string][]byte{
-		"a later kind":                      {4, 1, 7, 8, 9},
+		"a later kind":                      {6, 1, 7, 8, 9},
 		"a later version of a decision":     {byte(KindDecision), version + 1, 1},
 		"a later version of a later kind":   {250, 250},
 		"a later version of an empty tally": {byte(KindTally), 255},

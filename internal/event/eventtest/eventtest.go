@@ -61,7 +61,7 @@ func Writer(r event.Record) (writer, number int, err error) {
 	return writer, number, err
 }
 
-// Samples returns a record of each kind.
+// Samples returns a record of each kind that the first version wrote, and of one that nobody knows.
 func Samples() []event.Record {
 	at := time.Unix(1.8e9, 123456789).UTC()
 	tally := &event.Tally{From: at, To: at.Add(time.Second), Service: "s", Variant: "stable", Requests: 3, Labels: map[string]uint64{"a": 2, "b": 1}}
@@ -71,6 +71,15 @@ func Samples() []event.Record {
 		{Tally: tally},
 		Outcome(1, 2),
 		{Unknown: &event.Unknown{Kind: 200, Version: 7, Body: []byte("from a later version")}},
+	}
+}
+
+// ShadowSamples returns a record of each kind that is written of shadows.
+func ShadowSamples() []event.Record {
+	at := time.Unix(1.8e9, 123456789).UTC()
+	return []event.Record{
+		{Comparison: &event.Comparison{From: at, To: at.Add(time.Second), Service: "s", Shadow: "next", Primary: "stable", Buckets: []event.ComparisonBucket{{Bucket: 7, Pairs: 3}}}},
+		{Disagreement: &event.Disagreement{Decision: event.ID{1, 2, 3}, At: at, Service: "s", Shadow: "next", Primary: "stable", Overlap: math.NaN()}},
 	}
 }
 
@@ -128,7 +137,7 @@ func emptyLog(t *testing.T, h Harness) {
 
 func wholeAndInOrder(t *testing.T, h Harness) {
 	l := h.Open(t)
-	want := append(Samples(), Samples()...)
+	want := append(Samples(), append(ShadowSamples(), Samples()...)...)
 	appendTo(t, l, want[:3]...)
 	for _, r := range want[3:] {
 		appendTo(t, l, r)
