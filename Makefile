@@ -27,6 +27,7 @@ lint: ## golangci-lint, and govulncheck where its data can be had
 
 bench: build ## figures against rivals, printed as the tables of bench/README.md
 	scripts/venv.sh xgboost lightgbm mlserver
+	scripts/servers.sh
 	CGO_ENABLED=0 $(GO) run ./bench
 
 interop: build ## real clients from PyPI against a running server

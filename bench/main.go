@@ -33,6 +33,13 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) == 3 && os.Args[1] == reverseCommand {
+		if err := serveReverse(ctx, os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: reverse:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -46,7 +53,7 @@ func run(ctx context.Context, names []string) error {
 		name string
 		run  func(context.Context) error
 		long bool
-	}{{"start", start, false}, {"trees", forests, false}, {"log", history, false}, {"serving", serving, false}, {"log10m", askingTenMillion, true}}
+	}{{"start", start, false}, {"trees", forests, false}, {"log", history, false}, {"serving", serving, false}, {"proxy", proxying, false}, {"log10m", askingTenMillion, true}}
 	for _, b := range benchmarks {
 		if len(names) > 0 && !slices.Contains(names, b.name) || len(names) == 0 && b.long {
 			continue

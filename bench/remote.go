@@ -18,6 +18,7 @@ import (
 // remote is a server in a process of its own, so that what the generator costs is not in its figures.
 type remote struct {
 	command    *exec.Cmd
+	workers    []int // processes that it has started and that do its work
 	http, grpc string
 	busiest    float64 // of what other processes took in a turn, in processors
 	failed     int     // requests
@@ -73,10 +74,28 @@ func (s *remote) stop() error {
 	return nil
 }
 
-// processorTime is how long all threads of the server have run.
-func (s *remote) processorTime() time.Duration {
+// processorTime is how long all threads of the server and its workers have run.
+func (s *remote) processorTime() (used time.Duration) {
 	const process = 2 // of the clocks of a process, the scheduler's
-	return clock(int32(^s.command.Process.Pid<<3 | process))
+	for _, pid := range s.processes() {
+		used += clock(int32(^pid<<3 | process))
+	}
+	return used
+}
+
+// processes are the server's.
+func (s *remote) processes() []int { return append([]int{s.command.Process.Pid}, s.workers...) }
+
+// resident is the resident memory of the server and its workers in MB. What they share is counted in each.
+func (s *remote) resident() (sum float64, err error) {
+	for _, pid := range s.processes() {
+		mb, err := resident(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += mb
+	}
+	return sum, nil
 }
 
 // turn is what a run of the generator showed.
@@ -87,6 +106,7 @@ type turn struct {
 	failed    int
 	lag       float64 // the 99th percentile of how late the generator was, seconds
 	untrusted []string
+	problems  string // what failed
 }
 
 // ask runs the generator against the server.
@@ -103,7 +123,7 @@ func (s *remote) ask(ctx context.Context, o load.Options) (t turn, err error) {
 	s.busiest = max(s.busiest, r.Machine.Others-cpu/r.Elapsed.Seconds())
 	return turn{
 		effort: effort{cpu / float64(r.Requests), 1 / r.Rate}, p50: r.Latency.P50.Seconds(), p99: r.Latency.P99.Seconds(),
-		requests: r.Requests, failed: r.Failed, lag: r.Lag.P99.Seconds(), untrusted: r.Invalid,
+		requests: r.Requests, failed: r.Failed, lag: r.Lag.P99.Seconds(), untrusted: r.Invalid, problems: problems(r.Problems),
 	}, nil
 }
 
@@ -115,7 +135,7 @@ func (s *remote) answered(ctx context.Context, o load.Options) (turn, error) {
 	t, err := s.ask(ctx, o)
 	s.failed += t.failed
 	if err == nil && float64(t.failed) > fewFailed*float64(t.requests) {
-		err = fmt.Errorf("%s: %d of %d requests failed", o.URL, t.failed, t.requests)
+		err = fmt.Errorf("%s: %d of %d requests failed: %s", o.URL, t.failed, t.requests, t.problems)
 	}
 	return t, err
 }
