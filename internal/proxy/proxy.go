@@ -14,7 +14,10 @@ import (
 // Field is one field of a header. The name is in canonical form.
 type Field struct{ Name, Value string }
 
-// Request is one request to pass on. Ask changes nothing in it. Body must stay as it is until Ask returns, Stream until the answer is closed.
+// Request is one request to pass on. Ask changes nothing in it. Body must stay as it is until the answer is closed, or Ask fails.
+//
+// Stream may be read, by another goroutine, until then: an answer may begin before all of it is sent. If it is an io.Closer it is closed
+// where an answer, a failure or Answer.Close needs no more of it while it is being read; Close must then end that Read, which is waited for.
 type Request struct {
 	Method string
 	Target string      // path and query as they go into the request line, escaped: "/a%20b?c=d"
@@ -33,8 +36,8 @@ type Request struct {
 // Answer is what an upstream answered. The one who asked closes it.
 type Answer struct {
 	Status   int
-	Header   http.Header // without fields that are for one connection alone, and without Content-Length
-	Length   int64       // of the body; -1 if it is not known
+	Header   http.Header // without fields that are for one connection alone, and without Content-Length. The map is good until Close, its values for ever
+	Length   int64       // of the body; -1 if it is not known. Of an answer to HEAD, and of 304: what the body would have, -1 if that was not said
 	Body     []byte      // what of the body is here: all of it, where Rest is nil. It is good until Close
 	Rest     io.Reader   // what of the body follows; nil: nothing. It ends with an error where the body does not end as it should
 	Stream   bool        // the body comes bit by bit (text/event-stream): each piece is to be sent on at once, and the deadline does not end it
@@ -45,11 +48,19 @@ type Answer struct {
 	Attempts int           // how many instances were asked
 	Took     time.Duration // from the call of Ask to its return
 
+	held held // the body's memory and connection
 	done func(*Answer)
 }
 
+// held is what an answer holds until it is closed.
+type held interface{ release() }
+
 // Close gives back what the answer holds. It may be called again.
 func (a *Answer) Close() {
+	if held := a.held; held != nil {
+		a.held = nil
+		held.release()
+	}
 	if done := a.done; done != nil {
 		a.done = nil
 		done(a)

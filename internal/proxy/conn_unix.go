@@ -1,0 +1,92 @@
+//go:build unix
+
+package proxy
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+)
+
+// takeTurn is called with the socket, which does not block, and again whenever it becomes readable as long as it returns false.
+//
+// Reading before writing costs nothing: a read that follows a write at once finds nothing either, and has to be waited for, by the same
+// number of system calls. So each connection is checked right before it is used, for having been closed and for what an instance may
+// have said after its last answer had ended, which must not pass for the answer to the next request.
+func (c *conn) takeTurn(fd uintptr) bool {
+	t := &c.turn
+	for {
+		switch t.phase {
+		case checking:
+			switch _, err := syscall.Read(int(fd), c.one[:]); err {
+			case syscall.EINTR:
+			case syscall.EAGAIN:
+				t.phase = sending
+			default:
+				t.err = errStale
+				return true
+			}
+		case sending:
+			if len(t.out) == 0 {
+				if t.out, t.body = t.body, nil; len(t.out) == 0 {
+					t.phase = sent
+					if t.wait {
+						t.phase = reading
+					}
+					return !t.wait
+				}
+			}
+			switch n, err := syscall.Write(int(fd), t.out); err {
+			case nil:
+				t.out = t.out[n:]
+				t.sent += n
+				c.written += uint64(n)
+			case syscall.EINTR:
+			case syscall.EAGAIN:
+				t.phase = blocked
+				return true
+			default:
+				t.err = os.NewSyscallError("write", err)
+				return true
+			}
+		case reading:
+			switch n, err := syscall.Read(int(fd), t.in); err {
+			case nil:
+				if t.n, t.phase = n, read; n == 0 {
+					t.err = io.EOF
+				}
+				return true
+			case syscall.EINTR:
+			case syscall.EAGAIN:
+				return false
+			default:
+				t.err = os.NewSyscallError("read", err)
+				return true
+			}
+		default:
+			return true
+		}
+	}
+}
+
+// quiet says that the connection is open, and that nothing has come on it.
+func (c *conn) quiet() bool {
+	err := c.raw.Read(c.peekStep)
+	return err == nil && c.peeked == syscall.EAGAIN
+}
+
+// peek is called with the socket.
+func (c *conn) peek(fd uintptr) bool {
+	for {
+		_, _, c.peeked = syscall.Recvfrom(int(fd), c.one[:], syscall.MSG_PEEK)
+		if c.peeked != syscall.EINTR {
+			return true
+		}
+	}
+}
+
+// isHungUp says that an error means that the other end has closed the connection.
+func isHungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}

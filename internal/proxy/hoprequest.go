@@ -1,0 +1,189 @@
+package proxy
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"github.com/serin-ml/serin/internal/fault"
+)
+
+// appendHead appends the head of a request for an instance to b. It refuses what cannot stand in one: no value gets a line of its own.
+func appendHead(b []byte, r *Request, host string) ([]byte, error) {
+	if !token(r.Method) || r.Method == "CONNECT" || !isTarget(r.Target) {
+		return b, fault.Invalidf("cannot pass on %q %q", r.Method, brief([]byte(r.Target)))
+	}
+	start, lines := len(b), 2 // of the request line and Host
+	b = append(b, r.Method...)
+	b = append(b, ' ')
+	b = append(b, r.Target...)
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(b, either(r.Host, host)...)
+	b = append(b, "\r\n"...)
+	named := r.Header["Connection"]
+	for name, values := range r.Header {
+		if isHop(name) || sets(r.Set, name) || len(named) > 0 && names(named, name) {
+			continue
+		}
+		if !token(name) {
+			return b, fault.Invalidf("cannot pass on a field named %q", brief([]byte(name)))
+		}
+		for _, value := range values {
+			b = appendField(b, name, value)
+			lines++
+		}
+	}
+	for _, f := range r.Set {
+		if f.Value == "" || isHop(f.Name) {
+			continue
+		}
+		if !token(f.Name) {
+			return b, fault.Invalidf("cannot pass on a field named %q", brief([]byte(f.Name)))
+		}
+		b = appendField(b, f.Name, f.Value)
+		lines++
+	}
+	if up := upgradeOf(r); up != "" {
+		b = append(b, "Connection: Upgrade\r\nUpgrade: "...)
+		b = append(b, up...)
+		b = append(b, "\r\n"...)
+		lines += 2
+	}
+	switch n := r.length(); {
+	case n < 0:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+		lines++
+	case n > 0 || r.Method == "POST" || r.Method == "PUT" || r.Method == "PATCH":
+		b = append(b, "Content-Length: "...)
+		b = strconv.AppendInt(b, n, 10)
+		b = append(b, "\r\n"...)
+		lines++
+	}
+	// One look at all of it: the only line ends are those that were put here.
+	head := b[start:]
+	if bytes.Count(head, []byte{'\n'}) != lines || bytes.Count(head, []byte{'\r'}) != lines || bytes.IndexByte(head, 0) >= 0 {
+		return b, fault.Invalidf("cannot pass on a header with a line break or a zero byte in a value")
+	}
+	return append(b, "\r\n"...), nil
+}
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(b, name...)
+	b = append(b, ": "...)
+	b = append(b, value...)
+	return append(b, "\r\n"...)
+}
+
+// length returns how long the body is, -1 if that is not known.
+func (r *Request) length() int64 {
+	if r.Stream == nil {
+		return int64(len(r.Body))
+	}
+	return max(r.Length, -1)
+}
+
+// isTarget says that a target can stand in a request line.
+func isTarget(s string) bool {
+	if s == "" || s[0] != '/' && s != "*" {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// isHop says that a field is for one connection alone, or about the framing of the body, which is written anew. Host has a place of its
+// own, Expect was answered already, and Proxy is a variable that CGI programs take for their own.
+func isHop(name string) bool {
+	switch len(name) {
+	case 2:
+		return equalFold(name, "Te")
+	case 4:
+		return equalFold(name, "Host")
+	case 5:
+		return equalFold(name, "Proxy")
+	case 6:
+		return equalFold(name, "Expect")
+	case 7:
+		return equalFold(name, "Upgrade") || equalFold(name, "Trailer")
+	case 10:
+		return equalFold(name, "Connection") || equalFold(name, "Keep-Alive")
+	case 14:
+		return equalFold(name, "Content-Length") || equalFold(name, "Http2-Settings")
+	case 16:
+		return equalFold(name, "Proxy-Connection")
+	case 17:
+		return equalFold(name, "Transfer-Encoding")
+	case 18:
+		return equalFold(name, "Proxy-Authenticate")
+	case 19:
+		return equalFold(name, "Proxy-Authorization")
+	}
+	return false
+}
+
+// sets says that one of the fields is ours. The client's X_Forwarded_For would be taken for X-Forwarded-For by what makes variables of
+// names (CGI, WSGI), so it is told from it no more than there.
+func sets(fields []Field, name string) bool {
+	for i := range fields {
+		if own := fields[i].Name; len(own) == len(name) && (own == name || alike(own, name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// alike compares names of equal length, the case and the difference of - and _ left aside.
+func alike(s, t string) bool {
+	for i := range len(s) {
+		c, d := s[i], t[i]
+		if c == d {
+			continue
+		}
+		if classes[c] == upper {
+			c |= 0x20
+		}
+		if classes[d] == upper {
+			d |= 0x20
+		}
+		if c == '_' {
+			c = '-'
+		}
+		if d == '_' {
+			d = '-'
+		}
+		if c != d {
+			return false
+		}
+	}
+	return true
+}
+
+// names says that one of the values of Connection names a field.
+func names(connection []string, name string) bool {
+	for _, value := range connection {
+		for option := range strings.SplitSeq(value, ",") {
+			if equalFold(strings.Trim(option, " \t"), name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// upgradeOf returns the protocol that a request asks to change to; "" is none. h2c is none: what came after it would not be looked at.
+func upgradeOf(r *Request) string {
+	up := r.Header["Upgrade"]
+	if len(up) != 1 || r.length() != 0 || !names(r.Header["Connection"], "Upgrade") {
+		return ""
+	}
+	for protocol := range strings.SplitSeq(up[0], ",") {
+		if name, _, _ := strings.Cut(strings.Trim(protocol, " \t"), "/"); !token(name) || equalFold(name, "h2c") {
+			return ""
+		}
+	}
+	return up[0]
+}
