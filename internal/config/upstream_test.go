@@ -46,7 +46,7 @@ func upstreamsConfig() *Config {
 						v.TLS = &TLS{CA: "/etc/serin/ca.pem", ServerName: "recommender.internal"}
 						v.ConnectTimeout, v.IdleTimeout, v.Resolve, v.MaxFails, v.FailTimeout = 250*time.Millisecond, 4*time.Second, 5*time.Second, 3, 30*time.Second
 						v.Health = &Health{Path: "/healthz?deep=1", Every: 2 * time.Second, Timeout: 500 * time.Millisecond, Healthy: 1, Unhealthy: 2, Status: StatusRange{204, 204}}
-						v.Outlier = &Outlier{
+						v.Outlier = Outlier{
 							Consecutive5xx: 7, ConsecutiveGatewayFailure: 4, Interval: time.Second, BaseEjectionTime: 5 * time.Second, MaxEjectionTime: time.Minute, MaxEjectionPercent: 50,
 							EnforcingSuccessRate: 0, SuccessRateMinimumHosts: 3, SuccessRateRequestVolume: 10, SuccessRateStdevFactor: 2500,
 							EnforcingFailurePercentage: 100, FailurePercentageThreshold: 50, FailurePercentageMinimumHosts: 2, FailurePercentageRequestVolume: 20,

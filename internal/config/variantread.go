@@ -303,10 +303,7 @@ func checkTarget(target string) error {
 	return nil
 }
 
-func (r variantReader) outlier(o *Outlier) {
-	if o == nil {
-		return
-	}
+func (r variantReader) outlier(o Outlier) {
 	at := r.at + ".outlier"
 	r.span(".outlier.interval", o.Interval, minEvery, maxSpan, "100ms to 1h")
 	r.span(".outlier.baseEjectionTime", o.BaseEjectionTime, 1, maxPer, "more than 0 and at most 24h")
