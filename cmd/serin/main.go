@@ -55,6 +55,9 @@ type cli struct {
 	Explain explainCmd `cmd:"" help:"Explain the answers to the rows of a file: what each feature contributes."`
 	Model   modelCmd   `cmd:"" help:"Keep models, their versions and aliases."`
 	Load    loadCmd    `cmd:"" help:"Send requests at a rate, and tell how long the answers took."`
+
+	Services servicesCmd `cmd:"" help:"Show what a running server answers with, and how its upstreams are."`
+
 	Traffic trafficCmd `cmd:"" help:"Show and change which variant gets how much of a service's traffic, and compare variants."`
 	SQL     sqlCmd     `cmd:"" name:"sql" help:"Ask what was measured, in SQL."`
 

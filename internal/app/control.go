@@ -74,13 +74,22 @@ func Server(dir string) *api.Client { return overSocket(filepath.Join(dir, socke
 
 // Reload lets the server that holds the data directory dir read its configuration anew. It is Unavailable where there is none.
 func Reload(ctx context.Context, dir string) (api.Reloaded, error) {
+	server, err := Running(dir)
+	if err != nil {
+		return api.Reloaded{}, err
+	}
+	return server.Reload(ctx)
+}
+
+// Running returns a client of the server that holds the data directory dir. It is Unavailable where there is none.
+func Running(dir string) (*api.Client, error) {
 	conn, err := net.Dial("unix", filepath.Join(dir, socketName)) //nolint:noctx // a local socket answers or refuses at once
 	if err != nil {
-		return api.Reloaded{}, fault.Unavailablef("no server runs on the data directory %s", dir).
+		return nil, fault.Unavailablef("no server runs on the data directory %s", dir).
 			WithHint("`serin serve` starts one; --data-dir names another directory")
 	}
 	conn.Close()
-	return Server(dir).Reload(ctx)
+	return Server(dir), nil
 }
 
 // Control is a way to the control plane of one data directory.

@@ -99,7 +99,12 @@ func (p *plan) add(ctx context.Context, f *follower, running []*followed, v *fol
 
 // mistake says of an error whose it is.
 func (s *followed) mistake(err error) error {
-	return fault.New(fault.KindOf(err), "service %s, variant %s: %w", s.service().Name(), s.variant.Name(), err)
+	return ofVariant(s.service().Name(), s.variant.Name(), err)
+}
+
+// ofVariant says of an error whose it is.
+func ofVariant(service, variant string, err error) error {
+	return fault.New(fault.KindOf(err), "service %s, variant %s: %w", service, variant, err)
 }
 
 // tell lists what of the services is new, and what is not.

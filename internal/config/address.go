@@ -70,11 +70,8 @@ const maxURL = 512
 
 // readAddress reads the URL of an instance. The error is Invalid, and says nothing of what may be a secret.
 func readAddress(text string) (a address, err error) {
-	if _, rest, ok := strings.Cut(text, "://"); ok {
-		authority, _, _ := strings.Cut(rest, "/")
-		if strings.Contains(authority, "@") {
-			return a, fault.Invalidf("this URL holds a user or a password").WithHint("remove what stands before the @; a header can be given in headers")
-		}
+	if strings.Contains(text, "@") {
+		return a, fault.Invalidf("this URL holds a user or a password").WithHint("remove what stands before the @; a header can be given in headers")
 	}
 	if len(text) > maxURL {
 		return a, fault.Invalidf("this URL has %d bytes", len(text)).WithHint("give at most %d", maxURL)

@@ -38,9 +38,9 @@ type Service struct {
 	// Where requests come in that are passed on as they are.
 	Host    string   `yaml:"host" jsonschema:"example=movies.example.com" jsonschema_description:"The name in the Host header whose requests come here: exact, no port. They are passed on whatever their path, or only those under path."`
 	Hosts   []string `yaml:"hosts" jsonschema:"uniqueItems=true,maxItems=64" jsonschema_description:"Several of host."`
-	Path    string   `yaml:"path" jsonschema:"pattern=^/,example=/recommend/" jsonschema_description:"How the path of requests begins that come here; the longest one that fits wins. With a slash at its end it is whole segments. Under it Serin keeps nothing but /.serin/ to itself."`
+	Path    string   `yaml:"path" jsonschema:"pattern=^/,example=/recommend/" jsonschema_description:"How the path of requests begins that come here; the longest one that fits wins. It stands for whole segments: /a is /a and /a/b, /a/ only what is below. Under it Serin keeps nothing but /.serin/ to itself."`
 	Paths   []string `yaml:"paths" jsonschema:"uniqueItems=true,maxItems=64" jsonschema_description:"Several of path."`
-	Rewrite *string  `yaml:"rewrite" jsonschema:"pattern=^/,example=/api/" jsonschema_description:"What the upstream gets in place of path. Left out: the path as it came."`
+	Rewrite *string  `yaml:"rewrite" jsonschema:"pattern=^/,example=/api/" jsonschema_description:"What the upstream gets in place of path. Left out: the path as it came; a folder gets what is below path."`
 
 	Fallback  *Fallback  `yaml:"fallback" jsonschema_description:"What clients get in place of an error: when no variant has answered by the timeout, or none can. Default: the error."`
 	Failover  bool       `yaml:"failover" jsonschema:"default=false" jsonschema_description:"Whether another variant that gets traffic is asked when the one that was picked gives no answer."`

@@ -31,10 +31,9 @@ func (f *Fallback) SetDefaults() { f.Status = http.StatusOK }
 
 // Bounds of a Fallback.
 const (
-	maxFallback     = 1 * MiB
-	maxHeaders      = 64
-	maxHeaderValue  = 8 * KiB
-	maxFallbackDeep = 64
+	maxFallback    = 256 * KiB
+	maxHeaders     = 64
+	maxHeaderValue = 8 * KiB
 )
 
 // checkFallback works out what f sends, which may be nil, and tells every mistake.
@@ -54,10 +53,7 @@ func checkFallback(doc *strictyaml.Doc, at string, f *Fallback) {
 		f.Bytes, contentType = []byte(body), "text/plain; charset=utf-8"
 	default:
 		var b bytes.Buffer
-		if !writeJSON(&b, doc, at+".body", body, 0) {
-			doc.Problem(at+".body", fmt.Sprintf("more than %d objects and lists inside each other", maxFallbackDeep), "make it flatter")
-			return
-		}
+		writeJSON(&b, doc, at+".body", body)
 		f.Bytes = b.Bytes()
 	}
 	if len(f.Bytes) > int(maxFallback) {
@@ -71,11 +67,8 @@ func checkFallback(doc *strictyaml.Doc, at string, f *Fallback) {
 	}
 }
 
-// writeJSON writes v, which the document has at a path, with the keys of objects in the order of the file. It tells whether v is flat enough.
-func writeJSON(b *bytes.Buffer, doc *strictyaml.Doc, at string, v any, depth int) bool {
-	if depth > maxFallbackDeep {
-		return false
-	}
+// writeJSON writes v, which the document has at a path, with the keys of objects in the order of the file. The document bounds how deep it is.
+func writeJSON(b *bytes.Buffer, doc *strictyaml.Doc, at string, v any) {
 	switch v := v.(type) {
 	case map[string]any:
 		b.WriteByte('{')
@@ -85,9 +78,7 @@ func writeJSON(b *bytes.Buffer, doc *strictyaml.Doc, at string, v any, depth int
 			}
 			writeScalar(b, name)
 			b.WriteByte(':')
-			if !writeJSON(b, doc, at+key(name), v[name], depth+1) {
-				return false
-			}
+			writeJSON(b, doc, at+key(name), v[name])
 		}
 		b.WriteByte('}')
 	case []any:
@@ -96,15 +87,12 @@ func writeJSON(b *bytes.Buffer, doc *strictyaml.Doc, at string, v any, depth int
 			if i > 0 {
 				b.WriteByte(',')
 			}
-			if !writeJSON(b, doc, fmt.Sprintf("%s[%d]", at, i), item, depth+1) {
-				return false
-			}
+			writeJSON(b, doc, fmt.Sprintf("%s[%d]", at, i), item)
 		}
 		b.WriteByte(']')
 	default:
 		writeScalar(b, v)
 	}
-	return true
 }
 
 // writeScalar writes text, a finite number, a truth or nothing, which cannot fail.

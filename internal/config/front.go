@@ -94,13 +94,13 @@ func checkFronts(doc *strictyaml.Doc, services []Service) {
 				doc.Problem(p.at, err.Error(), fault.HintOf(err))
 			}
 		}
-		checkRewrite(doc, at, s, paths)
-		claim(doc, taken, at, hosts, paths)
+		checkRewrite(doc, at+".rewrite", s)
+		claim(doc, taken, hosts, paths)
 	}
 }
 
 // claim tells which places are claimed already, by the service itself or by another.
-func claim(doc *strictyaml.Doc, taken map[[2]string]placed, service string, hosts, paths []placed) {
+func claim(doc *strictyaml.Doc, taken map[[2]string]placed, hosts, paths []placed) {
 	if len(hosts)+len(paths) == 0 {
 		return
 	}
@@ -153,27 +153,14 @@ func checkPath(path string) error {
 }
 
 // checkRewrite tells what is wrong with what stands in place of the paths.
-func checkRewrite(doc *strictyaml.Doc, service string, s *Service, paths []placed) {
-	if s.Rewrite == nil {
-		return
-	}
-	at := service + ".rewrite"
-	if !s.Fronts() {
+func checkRewrite(doc *strictyaml.Doc, at string, s *Service) {
+	switch {
+	case s.Rewrite == nil:
+	case !s.Fronts():
 		doc.Problem(at, "there is no path in whose place it could stand", "give path, or remove rewrite")
-		return
-	}
-	if err := checkPath(*s.Rewrite); err != nil {
-		doc.Problem(at, err.Error(), fault.HintOf(err))
-		return
-	}
-	if len(paths) == 0 {
-		paths = []placed{{text: "/"}}
-	}
-	for _, p := range paths {
-		if strings.HasSuffix(p.text, "/") != strings.HasSuffix(*s.Rewrite, "/") {
-			doc.Problem(at, fmt.Sprintf("%.80q stands in place of %.80q, and only one of them ends with a slash: segments of the path would run together, or be empty", *s.Rewrite, p.text),
-				"end both with a slash, or neither")
-			return
+	default:
+		if err := checkPath(*s.Rewrite); err != nil {
+			doc.Problem(at, err.Error(), fault.HintOf(err))
 		}
 	}
 }

@@ -21,14 +21,16 @@ type Shadow struct {
 
 // SetDefaults is what a Shadow holds before the file says otherwise.
 func (s *Shadow) SetDefaults() {
-	*s = Shadow{Percent: 100, Timeout: time.Second, InFlight: 8, Queue: 1024, Methods: []string{"GET", "HEAD"}, Compare: Compare{By: CompareNumeric, K: 10}}
+	*s = Shadow{Percent: 100, Timeout: time.Second, InFlight: 8, Queue: 1024, Methods: []string{"GET", "HEAD"}, Compare: Compare{By: CompareNumeric, K: 10, Overlap: 100}}
 }
 
 // Compare says when two answers agree.
 type Compare struct {
 	By        string   `yaml:"by" jsonschema:"default=numeric,enum=exact,enum=numeric,enum=label,enum=topK" jsonschema_description:"exact: they are the same. numeric: the same, but for numbers within tolerance. label: the same class is predicted. topK: how many of the first k are the same."`
 	Tolerance float64  `yaml:"tolerance" jsonschema:"default=0,minimum=0" jsonschema_description:"How far numbers may differ, in what they are measured in."`
+	Relative  float64  `yaml:"relative" jsonschema:"default=0,minimum=0" jsonschema_description:"How far they may differ besides, as a part of the number that the client got: 0.01 is one in a hundred."`
 	K         int      `yaml:"k" jsonschema:"default=10,minimum=1,maximum=1000" jsonschema_description:"How many of a list are compared by topK."`
+	Overlap   Percent  `yaml:"overlap" jsonschema:"default=100%" jsonschema_description:"How many of the first k have to be the same for answers to agree, by topK."`
 	At        string   `yaml:"at" jsonschema:"example=movies[].id" jsonschema_description:"The path of what is compared in an answer of JSON. Default: all of it, or the first output of a model."`
 	Ignore    []string `yaml:"ignore" jsonschema:"maxItems=64,example=requestId" jsonschema_description:"Paths of what is not compared."`
 }
@@ -104,6 +106,9 @@ func checkCompare(doc *strictyaml.Doc, at string, c Compare) {
 	}
 	if !(c.Tolerance >= 0) {
 		doc.Problem(at+".tolerance", fmt.Sprintf("%v is negative", c.Tolerance), "give 0 or more, like 1e-6")
+	}
+	if !(c.Relative >= 0) {
+		doc.Problem(at+".relative", fmt.Sprintf("%v is negative", c.Relative), "give 0 or more, like 0.01")
 	}
 	inRange(doc, at+".k", c.K, 1, maxK)
 }

@@ -46,7 +46,7 @@ func upstreamsConfig() *Config {
 						v.TLS = &TLS{CA: "/etc/serin/ca.pem", ServerName: "recommender.internal"}
 						v.ConnectTimeout, v.IdleTimeout, v.Resolve, v.MaxFails, v.FailTimeout = 250*time.Millisecond, 4*time.Second, 5*time.Second, 3, 30*time.Second
 						v.Health = &Health{Path: "/healthz?deep=1", Every: 2 * time.Second, Timeout: 500 * time.Millisecond, Healthy: 1, Unhealthy: 2, Status: StatusRange{204, 204}}
-						v.Outlier = &Outlier{
+						v.Outlier = Outlier{
 							Consecutive5xx: 7, ConsecutiveGatewayFailure: 4, Interval: time.Second, BaseEjectionTime: 5 * time.Second, MaxEjectionTime: time.Minute, MaxEjectionPercent: 50,
 							EnforcingSuccessRate: 0, SuccessRateMinimumHosts: 3, SuccessRateRequestVolume: 10, SuccessRateStdevFactor: 2500,
 							EnforcingFailurePercentage: 100, FailurePercentageThreshold: 50, FailurePercentageMinimumHosts: 2, FailurePercentageRequestVolume: 20,
@@ -76,7 +76,7 @@ func upstreamsConfig() *Config {
 				}
 				s.Shadows = []Shadow{{
 					Variant: "site", Percent: 12.5, Timeout: 3 * time.Second, InFlight: 2, Queue: 64, Methods: []string{"GET", "POST"},
-					Compare: Compare{By: "topK", Tolerance: 1e-6, K: 5, At: "movies[].id", Ignore: []string{"requestId", "movies[].served"}},
+					Compare: Compare{By: "topK", Tolerance: 1e-6, Relative: 0.5, K: 5, Overlap: 80, At: "movies[].id", Ignore: []string{"requestId", "movies[].served"}},
 				}}
 			}),
 			service("short", func(s *Service) {
@@ -96,7 +96,7 @@ func upstreamsConfig() *Config {
 				s.Variants = []Variant{modelVariant("stable", "behind"), variant("canary", func(v *Variant) { v.Upstream, v.Dialect = "http://169.254.10.1:9000", "seldon" })}
 				s.Traffic = weights("stable", "1")
 				s.Shadows = []Shadow{{
-					Variant: "canary", Percent: 100, Timeout: time.Second, InFlight: 8, Queue: 1024, Methods: []string{"GET", "HEAD"}, Compare: Compare{By: "exact", K: 10},
+					Variant: "canary", Percent: 100, Timeout: time.Second, InFlight: 8, Queue: 1024, Methods: []string{"GET", "HEAD"}, Compare: Compare{By: "exact", K: 10, Overlap: 100},
 				}}
 				pattern, _ := gateway.ParseRoutePath("/predict")
 				s.Routes = []Route{{Method: "POST", Path: "/predict", Missing: "refuse", Pattern: pattern, Mapping: wire.Mapping{Labels: wire.Labels{Threshold: 0.5}}}}
@@ -149,6 +149,40 @@ func TestTheVersionOfAnUpstreamIsWhatItIsCalledOrItsURLs(t *testing.T) {
 		got := test.v.VersionText()
 		if got != test.want || len(got) > 200 {
 			t.Errorf("got %q, %d bytes, want %q", got, len(got), test.want)
+		}
+	}
+}
+
+func TestWhatIsWrongWithAURLIsToldWithoutWhatMayBeSecret(t *testing.T) {
+	for _, u := range []string{"http://me:hunter2@host", "http://hunter2@host/", "ftp://me:hunter2@host", "me:hunter2@host", "//me:hunter2@host", "http://host?token=hunter2", "http://host/hunter2", "http://host#hunter2"} {
+		_, err := readAddress(u)
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", u, err)
+		}
+	}
+}
+
+func TestAddressesAreReadAndComparedAsTheyAreDialled(t *testing.T) {
+	for _, test := range []struct{ url, text, key string }{
+		{"http://Host", "http://host", "http://host:80"},
+		{"HTTPS://host/", "https://host", "https://host:443"},
+		{"grpc://host:80", "grpc://host:80", "grpc://host:80"},
+		{"h2://10.0.0.1", "h2://10.0.0.1", "h2://10.0.0.1:443"},
+		{"http://[::1]:8085/", "http://[::1]:8085", "http://[::1]:8085"},
+		{"h2c://my_service.ns.svc.cluster.local.:9000", "h2c://my_service.ns.svc.cluster.local.:9000", "h2c://my_service.ns.svc.cluster.local.:9000"},
+	} {
+		a, err := readAddress(test.url)
+		if err != nil || a.text != test.text || a.key != test.key {
+			t.Errorf("%s: %+v, %v", test.url, a, err)
+		}
+	}
+}
+
+func TestAFallbackIsNotTooLarge(t *testing.T) {
+	for size, want := range map[int]string{256 << 10: "", 256<<10 + 1: "services[0].fallback.body: it has 262145 bytes; give at most 256KiB"} {
+		_, err := Read("", []byte("services: [{name: a, variants: [{model: a}], fallback: {body: "+strings.Repeat("x", size)+"}}]"))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%d: %v", size, err)
 		}
 	}
 }

@@ -35,7 +35,7 @@ type Variant struct {
 	MaxFails       int           `yaml:"maxFails" jsonschema:"default=1,minimum=0,maximum=1000000" jsonschema_description:"After how many failures within failTimeout (no connection, no answer in time, an answer that is none) an instance is left out for failTimeout. 0: never."`
 	FailTimeout    time.Duration `yaml:"failTimeout" jsonschema:"default=10s" jsonschema_description:"See maxFails. More than 0, at most 1h."`
 	Health         *Health       `yaml:"health" jsonschema_description:"Asks each instance, again and again, whether it is well. Default: only requests tell."`
-	Outlier        *Outlier      `yaml:"outlier" jsonschema_description:"Ejects instances whose answers are errors, or more often so than those of the others. Default: only maxFails."`
+	Outlier        Outlier       `yaml:"outlier" jsonschema_description:"When instances are ejected whose answers are errors, or more often so than those of the others."`
 	Breaker        Breaker       `yaml:"breaker" jsonschema_description:"How much an upstream is given at once. More is refused here."`
 	Retry          Retry         `yaml:"retry" jsonschema_description:"When another instance is asked."`
 }
@@ -45,6 +45,7 @@ func (v *Variant) SetDefaults() {
 	*v = Variant{
 		Name: "stable", HostHeader: HostClient, ConnectTimeout: time.Second, IdleTimeout: time.Minute, MaxFails: 1, FailTimeout: 10 * time.Second,
 	}
+	v.Outlier.SetDefaults()
 	v.Breaker.SetDefaults()
 	v.Retry.SetDefaults()
 }

@@ -154,7 +154,7 @@ const (
 	maxVariants   = 64
 	maxInstances  = 256
 	maxConnecting = time.Minute
-	maxSeconds    = time.Hour // of most times
+	maxSpan       = time.Hour
 	minEvery      = 100 * time.Millisecond
 	maxFailing    = 1_000_000
 )
@@ -179,10 +179,10 @@ func (r variantReader) upstream(v *Variant, kind string) {
 	checkHeaders(r.doc, r.at+".headers", v.Headers, ofRequests)
 	r.tls(v.TLS, encryption)
 	r.span(".connectTimeout", v.ConnectTimeout, 1, maxConnecting, "more than 0 and at most 1m")
-	r.span(".idleTimeout", v.IdleTimeout, 1, maxSeconds, "more than 0 and at most 1h")
-	r.span(".failTimeout", v.FailTimeout, 1, maxSeconds, "more than 0 and at most 1h")
+	r.span(".idleTimeout", v.IdleTimeout, 1, maxSpan, "more than 0 and at most 1h")
+	r.span(".failTimeout", v.FailTimeout, 1, maxSpan, "more than 0 and at most 1h")
 	if v.Resolve != 0 {
-		r.span(".resolve", v.Resolve, time.Second, maxSeconds, "1s to 1h, or 0s to look names up whenever a connection is opened")
+		r.span(".resolve", v.Resolve, time.Second, maxSpan, "1s to 1h, or 0s to look names up whenever a connection is opened")
 	}
 	inRange(r.doc, r.at+".maxFails", v.MaxFails, 0, maxFailing)
 	r.health(v.Health)
@@ -289,7 +289,7 @@ func (r variantReader) health(h *Health) {
 	if err := checkTarget(h.Path); err != nil {
 		r.tell(".health.path", err.Error(), fault.HintOf(err))
 	}
-	r.span(".health.every", h.Every, minEvery, maxSeconds, "100ms to 1h")
+	r.span(".health.every", h.Every, minEvery, maxSpan, "100ms to 1h")
 	r.span(".health.timeout", h.Timeout, 1, h.Every, "more than 0, and at most what every says")
 	inRange(r.doc, r.at+".health.healthy", h.Healthy, 1, 1000)
 	inRange(r.doc, r.at+".health.unhealthy", h.Unhealthy, 1, 1000)
@@ -303,12 +303,9 @@ func checkTarget(target string) error {
 	return nil
 }
 
-func (r variantReader) outlier(o *Outlier) {
-	if o == nil {
-		return
-	}
+func (r variantReader) outlier(o Outlier) {
 	at := r.at + ".outlier"
-	r.span(".outlier.interval", o.Interval, minEvery, maxSeconds, "100ms to 1h")
+	r.span(".outlier.interval", o.Interval, minEvery, maxSpan, "100ms to 1h")
 	r.span(".outlier.baseEjectionTime", o.BaseEjectionTime, 1, maxPer, "more than 0 and at most 24h")
 	r.span(".outlier.maxEjectionTime", o.MaxEjectionTime, o.BaseEjectionTime, maxPer, "at least baseEjectionTime, and at most 24h")
 	for _, n := range []struct {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -297,5 +298,47 @@ func TestFloatsAreThoseOfTheirSize(t *testing.T) {
 	}
 	if err := Decode("", []byte("f: 1e39\nd: 1e400\n"), &got); err == nil || !strings.HasPrefix(err.Error(), "1:4: f: found the number 1e39, want a number that fits in 32 bits\n2:4: d:") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAMappingStandsForAListOfOneWhereItMay(t *testing.T) {
+	type limit struct {
+		N int `yaml:"n,required"`
+	}
+	type file struct {
+		Limits []limit `yaml:"limits,one"`
+		Lists  []limit `yaml:"lists"`
+	}
+	for text, want := range map[string][]limit{
+		"limits: {n: 1}": {{1}}, "limits:\n  n: 1": {{1}}, "limits: [{n: 1}, {n: 2}]": {{1}, {2}}, "limits: []": {}, "limits:": nil, "lists: []": nil,
+	} {
+		var got file
+		if err := Decode("", []byte(text), &got); err != nil || !reflect.DeepEqual(got.Limits, want) {
+			t.Errorf("%q: got %+v, %v", text, got.Limits, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"limits: {m: 1}":   "1:9: limits.n: this key is missing; add it\n1:10: limits.m: unknown key; did you mean \"n\"? known here: n",
+		"limits: [{n: x}]": "1:14: limits[0].n: found the text \"x\", want a whole number",
+		"limits: 20":       "1:9: limits: found the number 20, want a list; write \"- \" before each entry, or [a, b]",
+		"lists: {n: 1}":    "1:8: lists: found a mapping, want a list; write \"- \" before each entry, or [a, b]",
+	} {
+		if err := Decode("", []byte(text), new(file)); err == nil || err.Error() != want {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+}
+
+func TestADocumentTellsWhatItSays(t *testing.T) {
+	d, err := Parse("", []byte("a: {b: [1, null], \"c.d\": }\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{
+		"": true, "a": true, "a.b": true, "a.b[0]": true, "a.b[1]": true, "a.b[2]": false, `a["c.d"]`: true, "a.c": false, "a.b.c": false, "b": false, "a[0]": false, "a.b[0].x": false,
+	} {
+		if got := d.Has(path); got != want {
+			t.Errorf("%q: %v", path, got)
+		}
 	}
 }
