@@ -107,8 +107,11 @@ type Counted struct {
 	Records []event.Record
 }
 
-// Take ends the interval at now, and returns what was counted in it.
+// Take ends the interval at now, and returns what was counted in it. Of a nil Mirror there is nothing.
 func (m *Mirror) Take(now time.Time) Counted {
+	if m == nil {
+		return Counted{}
+	}
 	g := &m.ledger
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -127,6 +130,9 @@ func (m *Mirror) Take(now time.Time) Counted {
 
 // GiveBack merges what could not be written with what was counted since.
 func (m *Mirror) GiveBack(taken Counted) {
+	if m == nil {
+		return
+	}
 	g := &m.ledger
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -144,6 +150,9 @@ func (m *Mirror) GiveBack(taken Counted) {
 
 // Details returns the disagreements that wait to be written. What cannot be written is to be told to Lost.
 func (m *Mirror) Details() (records []event.Record) {
+	if m == nil {
+		return nil
+	}
 	g := &m.ledger
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -27,6 +27,8 @@ type Question interface {
 	// Ask asks the shadow by the end of ctx. It returns its answer and how long it took, measured as the primary's was. An error means that it
 	// gave none.
 	Ask(ctx context.Context) (a Answer, took time.Duration, err error)
+	// Primary returns the answer that the client got.
+	Primary() Answer
 	// Texts returns both answers for people to look at, cut, as far as they may be kept; "" if they may not.
 	Texts(shadow *Answer) (primary, other string)
 }
@@ -40,9 +42,8 @@ type Copy struct {
 	Primary, PrimaryVersion string
 	ShadowVersion           string
 
-	Answer Answer        // the primary's
-	Failed bool          // it gave none
-	Took   time.Duration // it
+	Failed bool          // the primary gave no answer
+	Took   time.Duration // the primary's answer
 
 	Question Question
 	Bytes    int64 // that the copy holds
@@ -208,7 +209,8 @@ func (m *Mirror) ask(ctx context.Context, l *Lane, c *Copy) {
 		return
 	}
 	s.seconds.Observe(took.Seconds())
-	r := l.options.Comparer.Compare(&c.Answer, &answer)
+	primary := c.Question.Primary()
+	r := l.options.Comparer.Compare(&primary, &answer)
 	if r.Verdict == Incomparable {
 		m.unpaired(l, c, event.Incomparable, errors.New(r.Where))
 		return
@@ -219,7 +221,7 @@ func (m *Mirror) ask(ctx context.Context, l *Lane, c *Copy) {
 		return
 	}
 	s.disagreed.Inc()
-	m.tell(l, c, &answer, took, &r)
+	m.tell(l, c, &primary, &answer, took, &r)
 }
 
 // unpaired counts a copy that gave no pair.
@@ -233,16 +235,16 @@ func (m *Mirror) unpaired(l *Lane, c *Copy, why event.Unpaired, err error) {
 }
 
 // tell keeps a disagreement for those who look, if there is room.
-func (m *Mirror) tell(l *Lane, c *Copy, shadow *Answer, took time.Duration, r *Result) {
+func (m *Mirror) tell(l *Lane, c *Copy, primary, shadow *Answer, took time.Duration, r *Result) {
 	if !l.detail(c.At) {
 		m.metrics.undetailed.WithLabelValues("rate").Inc()
 		return
 	}
 	d := &event.Disagreement{
 		Decision: c.Decision, At: c.At, Service: l.options.Service, Shadow: l.options.Variant, ShadowVersion: c.ShadowVersion, Primary: c.Primary,
-		PrimaryVersion: c.PrimaryVersion, Rule: l.options.Comparer.Text(), PrimaryStatus: uint16(c.Answer.Status), ShadowStatus: uint16(shadow.Status),
-		PrimaryMicros: micros(c.Took), ShadowMicros: micros(took), PrimaryLabel: labelOf(r.Primary, &c.Answer), ShadowLabel: labelOf(r.Shadow, shadow),
-		PrimaryScore: c.Answer.Score, ShadowScore: shadow.Score, Difference: r.Difference, Overlap: r.Overlap, Where: r.Where,
+		PrimaryVersion: c.PrimaryVersion, Rule: l.options.Comparer.Text(), PrimaryStatus: uint16(primary.Status), ShadowStatus: uint16(shadow.Status),
+		PrimaryMicros: micros(c.Took), ShadowMicros: micros(took), PrimaryLabel: labelOf(r.Primary, primary), ShadowLabel: labelOf(r.Shadow, shadow),
+		PrimaryScore: primary.Score, ShadowScore: shadow.Score, Difference: r.Difference, Overlap: r.Overlap, Where: r.Where,
 	}
 	d.PrimaryAnswer, d.ShadowAnswer = c.Question.Texts(shadow)
 	if !m.ledger.tell(d) {

@@ -67,7 +67,7 @@ func NewComparer(r Rule) (*Comparer, error) {
 	if c.rule.Overlap == 0 {
 		c.rule.Overlap = 1
 	}
-	if err := c.rule.check(r); err != nil {
+	if err := c.rule.check(); err != nil {
 		return nil, err
 	}
 	if r.At != "" {
@@ -91,8 +91,8 @@ func NewComparer(r Rule) (*Comparer, error) {
 	return c, nil
 }
 
-// check checks r, whose defaults are filled in; given is how it was before.
-func (r *Rule) check(given Rule) error {
+// check checks r, whose defaults are filled in.
+func (r *Rule) check() error {
 	number := func(key string, v float64) error {
 		if !(v >= 0) || math.IsInf(v, 1) {
 			return fault.Invalidf("%s: %v is no distance", key, v).WithHint("give a number from 0 up, such as 1e-6")
@@ -112,9 +112,6 @@ func (r *Rule) check(given Rule) error {
 	}
 	if (r.Tolerance != 0 || r.Relative != 0) && r.By != ByNumeric {
 		return fault.Invalidf("tolerance: it is for by: numeric, not for by: %s", r.By)
-	}
-	if (given.K != 0 || given.Overlap != 0) && r.By != ByTopK {
-		return fault.Invalidf("k: k and overlap are for by: topK, not for by: %s", r.By)
 	}
 	if r.K < 1 || r.K > MostK {
 		return fault.Invalidf("k: %d is out of range", r.K).WithHint("give 1 to %d", MostK)

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/serin-ml/serin/internal/tensor"
 )
@@ -237,4 +239,46 @@ func scoreDifference(primary, shadow *Answer) float64 {
 		r.note(b[i*width+best] - a[i*width+best])
 	}
 	return r.Difference
+}
+
+// firstCells returns the first n elements, as a tensor of one dimension.
+func firstCells(t *tensor.Tensor, n int) *tensor.Tensor {
+	if t.Len() <= n {
+		return t
+	}
+	return &tensor.Tensor{Name: t.Name, Shape: []int{n}, Data: reflect.ValueOf(t.Data).Slice(0, n).Interface()}
+}
+
+// OutputsText is outputs for people to look at, as {"prediction":[0.51,0.2]}, cut at so many bytes; "" of none.
+func OutputsText(outputs []tensor.Tensor, most int) string {
+	if len(outputs) == 0 {
+		return ""
+	}
+	b := []byte{'{'}
+	for i := range outputs {
+		o := &outputs[i]
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(strconv.AppendQuote(b, o.Name), ':', '[')
+		for j, cell := range cells(firstCells(o, most)) {
+			if len(b) > most {
+				break
+			}
+			if j > 0 {
+				b = append(b, ',')
+			}
+			if o.DType().Numeric() {
+				b = append(b, cell...)
+			} else {
+				b = strconv.AppendQuote(b, cell)
+			}
+		}
+		b = append(b, ']')
+	}
+	b = append(b, '}')
+	if len(b) > most {
+		return strings.ToValidUTF8(string(b[:most]), "")
+	}
+	return string(b)
 }
