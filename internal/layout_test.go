@@ -20,7 +20,7 @@ const ladder = `
 	gateway decide release
 	registry measure pipeline load
 	predict
-	wire proxy rows
+	wire proxy rows shadow
 	event traffic bandit notify payload
 	store stat tensor
 	sqlite

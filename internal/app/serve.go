@@ -115,7 +115,7 @@ func (s *server) build(ctx context.Context) (err error) {
 	}
 	s.gateway = gateway.New(gateway.Options{
 		Version: s.options.Version, Log: s.options.Log, Metrics: metrics,
-		Now: s.options.Now, Keys: keys, Recorder: s.telemetry.recorder, Ingest: s.telemetry.ingest,
+		Now: s.options.Now, Keys: keys, Recorder: s.telemetry.recorder, Ingest: s.telemetry.ingest, Shadows: s.telemetry.shadows,
 		WriteTimeout: c.Server.Limits.Write, MetricAliases: c.Server.MetricAliases, AccessLog: c.Server.AccessLog,
 		Name: c.Server.Name, AllowOrigin: c.Server.AllowOrigin,
 		RepositoryControl: c.Server.RepositoryControl, Repository: s.follower,
@@ -191,7 +191,8 @@ func (s *server) run(ctx context.Context) (err error) {
 	// What is written down is written to the end: the recorder stops when the last answer has been given, the telemetry behind it.
 	stopRecorder := s.begin(ctx, s.telemetry.recorder.Run)
 	stopTelemetry := s.begin(ctx, s.telemetry.Run)
-	defer func() { err = errors.Join(err, stopRecorder(), stopTelemetry()) }()
+	stopShadows := s.begin(ctx, s.telemetry.shadows.Run)
+	defer func() { err = errors.Join(err, stopShadows(), stopRecorder(), stopTelemetry()) }()
 
 	serving, end := context.WithCancel(context.WithoutCancel(ctx)) // which is longer than ctx, by a while
 	defer end()

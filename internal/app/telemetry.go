@@ -18,6 +18,7 @@ import (
 	"github.com/serin-ml/serin/internal/measure"
 	telemetrysqlite "github.com/serin-ml/serin/internal/measure/sqlite"
 	"github.com/serin-ml/serin/internal/payload"
+	"github.com/serin-ml/serin/internal/shadow"
 	"github.com/serin-ml/serin/internal/sqlite"
 )
 
@@ -44,6 +45,7 @@ type telemetry struct {
 	follower *measure.Follower
 	recorder *gateway.Recorder
 	ingest   *gateway.Ingest
+	shadows  *shadow.Mirror
 	payloads *payload.Store
 	now      func() time.Time
 	logger   *slog.Logger
@@ -72,7 +74,10 @@ func openTelemetry(ctx context.Context, o Options, metrics prometheus.Registerer
 	t.follower = measure.NewFollower(t.log, t.sink, measure.FollowerOptions{Now: o.Now, Stuck: t.stuck, Skipped: t.skipped})
 	t.payloads = payload.NewStore(payload.DirDisk(o.DataDir), o.Now)
 	capture := gateway.NewCapturer(gateway.CapturerOptions{Payloads: t.payloads, Services: services, Logger: o.Log, Metrics: metrics})
-	t.recorder = gateway.NewRecorder(gateway.RecorderOptions{Log: t.log, Now: o.Now, Logger: o.Log, Metrics: metrics, Capture: capture})
+	t.shadows = shadow.NewMirror(shadow.MirrorOptions{Now: o.Now, Log: o.Log, Metrics: metrics})
+	t.recorder = gateway.NewRecorder(gateway.RecorderOptions{
+		Log: t.log, Now: o.Now, Logger: o.Log, Metrics: metrics, Capture: capture, Shadows: t.shadows,
+	})
 	t.ingest = gateway.NewIngest(gateway.IngestOptions{Log: t.log, Telemetry: known{t.sink, t.log}, Logger: o.Log, Metrics: metrics})
 	metrics.MustRegister(newMeasured(t, versions, services))
 	return t, nil

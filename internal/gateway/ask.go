@@ -57,6 +57,7 @@ func (g *Gateway) answer(b *buffers, c *call, q *question) (err error) {
 	}
 	ctx := withDeadline(c.ctx, begin.Add(patience))
 	defer ctx.stop()
+	d.put = true
 	response, err := d.live.Model.Predict(ctx, request)
 	asked := time.Now()
 	b.spent.model = asked.Sub(decoded)
@@ -71,6 +72,7 @@ func (g *Gateway) answer(b *buffers, c *call, q *question) (err error) {
 		d.hurried = d.timedOut && asked.Before(begin.Add(q.service.options.Timeout))
 		return late(ctx, c.ctx, err, patience)
 	}
+	d.response = response
 	d.classify(response)
 	b.out, err = exchange.Answer(b.out[:0], q.meta(d, id), response)
 	if f, ok := exchange.(wire.Framer); ok {

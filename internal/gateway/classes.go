@@ -17,54 +17,60 @@ type classCount struct {
 // classes has none here.
 func (d *decision) classify(response *tensor.Response) {
 	d.score = math.NaN()
-	specs := d.live.Model.Signature().Outputs
+	rows := 0
+	d.service.eachClass(d.live.Model.Signature(), response, func(label string, score float64) {
+		if label != "" {
+			d.count(label)
+		}
+		d.label, d.score = label, score
+		rows++
+	})
+	if rows != 1 {
+		d.label, d.score = "", math.NaN()
+	}
+}
+
+// eachClass calls row for each row of an answer, with the label that it predicts, "" if it has none, and its score. It tells whether the
+// scores are scores, and not numbers of classes. An answer that has no classes has no rows here.
+func (s *Service) eachClass(signature tensor.Signature, response *tensor.Response, row func(label string, score float64)) (scored bool) {
+	specs := signature.Outputs
 	if len(specs) == 0 || len(response.Outputs) == 0 || response.Outputs[0].Name != specs[0].Name {
-		return // the prediction was not asked for, or is not the first
+		return false // the prediction was not asked for, or is not the first
 	}
 	out := &response.Outputs[0]
 	rows := out.Rows()
 	if rows == 0 || out.Len()%rows != 0 {
-		return
+		return false
 	}
 	if texts, ok := out.Data.([]string); ok {
 		if len(texts) == rows {
 			for _, label := range texts {
-				d.count(label)
+				row(label, math.NaN())
 			}
-			d.single(rows, texts[0], math.NaN())
 		}
-		return
+		return false
 	}
 	values, err := out.Float64s()
 	if err != nil {
-		return
+		return false
 	}
-	classes := d.service.options.Labels
+	classes := s.options.Labels
 	if len(classes) == 0 {
 		classes = specs[0].Labels
 	}
 	width := len(values) / rows
+	if width == 0 {
+		return false
+	}
 	for i := range rows {
-		row := values[i*width : (i+1)*width]
-		label, score := d.classOf(row, classes)
-		if label != "" {
-			d.count(label)
-		}
-		if i == 0 {
-			d.single(rows, label, score)
-		}
+		row(s.classOf(values[i*width:(i+1)*width], classes))
 	}
-}
-
-func (d *decision) single(rows int, label string, score float64) {
-	if rows == 1 {
-		d.label, d.score = label, score
-	}
+	return width > 1 || len(classes) <= 2
 }
 
 // classOf returns the label of one row's prediction, "" if it has none, and its score: of several numbers the largest; of one number
 // itself, which is that of the second of two classes, or a class number.
-func (d *decision) classOf(row []float64, classes []string) (label string, score float64) {
+func (s *Service) classOf(row []float64, classes []string) (label string, score float64) {
 	if len(row) > 1 {
 		best := 0
 		for i, v := range row {
@@ -77,7 +83,7 @@ func (d *decision) classOf(row []float64, classes []string) (label string, score
 	v := row[0]
 	switch {
 	case len(classes) == 2 && v >= 0 && v <= 1:
-		if v >= d.service.options.Threshold {
+		if v >= s.options.Threshold {
 			return classes[1], v
 		}
 		return classes[0], v

@@ -8,6 +8,7 @@ import (
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/tensor"
 	"github.com/serin-ml/serin/internal/traffic"
 )
 
@@ -35,6 +36,8 @@ type decision struct {
 	hurried    bool   // timed out, by a time of the caller's own that is shorter than the service's
 	shed       bool   // refused, for there was no room
 	bodies     bodies // to be captured
+	put        bool   // the model was asked
+	response   *tensor.Response
 
 	label  string // of a single row
 	score  float64

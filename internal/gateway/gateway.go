@@ -45,6 +45,7 @@ type Options struct {
 	Keys     *event.Keys   // signs tokens; nil: answers bear none
 	Recorder *Recorder     // writes decisions and tallies; nil: nobody does
 	Ingest   *Ingest       // takes in what comes back; nil: there is no feedback
+	Shadows  Shadows       // takes copies of requests; nil: nobody does
 
 	WriteTimeout      time.Duration // that a client has to read its answer; 0 means DefaultWriteTimeout
 	MetricAliases     []string      // AliasSeldon, AliasKServe: metrics once more under other servers' names
@@ -106,6 +107,11 @@ func (g *Gateway) SetServices(list []*Service) {
 	for _, s := range list {
 		t.byName[s.Name()] = s
 		g.metrics.expect(s)
+		if g.options.Shadows != nil {
+			for _, shadow := range s.shadows {
+				g.options.Shadows.Adopt(shadow.lane)
+			}
+		}
 		if len(s.options.Routes) > 0 && t.routes == nil {
 			t.routes = new(routes)
 		}

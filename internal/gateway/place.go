@@ -138,6 +138,9 @@ func (g *Gateway) done(b *buffers, c *call, q *question, a answered) {
 	}
 	g.metrics.done(variant, q.place.spot, b, a)
 	g.access(c.ctx, q, b, a)
+	if q.service != nil {
+		g.shadow(b, c, q, a)
+	}
 }
 
 var errMethod = &statusError{http.StatusMethodNotAllowed, fault.Invalidf("predictions are asked for with POST")}

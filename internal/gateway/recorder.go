@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/shadow"
 )
 
 // Log is where a Recorder writes; event.Log has it.
@@ -26,6 +27,7 @@ type RecorderOptions struct {
 	Queue   int                   // decisions that may wait to be written; 0 means DefaultQueue
 	Ticks   <-chan time.Time      // when to write; nil: every flushEvery
 	Capture *Capturer             // keeps the bodies of some; nil: of none
+	Shadows *shadow.Mirror        // whose comparisons are written as tallies are; nil: there are no shadows
 }
 
 // DefaultQueue is how many decisions may wait: at 200 ms between writes enough for 80,000 requests a second.
@@ -113,6 +115,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 			err := r.writeTallies(writing) // before the detail, for which there may be no time
 			<-captured                     // its last decisions are in the queue
 			r.writeDecisions(writing)
+			r.writeDisagreements(writing)
 			if err != nil {
 				return fmt.Errorf("%d requests that were answered are in no tally: %w", r.tallies.requests(), err)
 			}
@@ -121,6 +124,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 		}
 		r.writeDecisions(writing)
 		if n%tallyTicks == 0 {
+			r.writeDisagreements(writing)
 			err := r.writeTallies(writing)
 			switch failing := err != nil; {
 			case failing && !r.failing.Swap(true):
@@ -169,17 +173,30 @@ func (r *Recorder) writeDecisions(ctx context.Context) {
 
 // writeTallies writes what was counted since the last time. What cannot be written is merged with what comes.
 func (r *Recorder) writeTallies(ctx context.Context) error {
-	taken := r.tallies.take(r.options.Now())
-	if len(taken) == 0 {
+	now := r.options.Now()
+	taken, compared := r.tallies.take(now), r.options.Shadows.Take(now)
+	if len(taken)+len(compared.Records) == 0 {
 		return nil
 	}
-	records := make([]event.Record, len(taken))
+	records := make([]event.Record, len(taken), len(taken)+len(compared.Records))
 	for i := range taken {
 		records[i].Tally = taken[i].Tally
 	}
-	if _, err := r.options.Log.Append(ctx, records...); err != nil {
+	if _, err := r.options.Log.Append(ctx, append(records, compared.Records...)...); err != nil {
 		r.tallies.giveBack(taken)
+		r.options.Shadows.GiveBack(compared)
 		return err
 	}
 	return nil
+}
+
+// writeDisagreements writes those of shadows that wait, as far as that goes.
+func (r *Recorder) writeDisagreements(ctx context.Context) {
+	records := r.options.Shadows.Details()
+	if len(records) == 0 {
+		return
+	}
+	if _, err := r.options.Log.Append(ctx, records...); err != nil {
+		r.options.Shadows.Lost(len(records))
+	}
 }

@@ -16,6 +16,7 @@ type Service struct {
 	options  ServiceOptions
 	hash     uint64 // of the name, as tokens tell it
 	variants []*Variant
+	shadows  []*shadowed
 	policy   atomic.Pointer[traffic.Policy]
 	inFlight atomic.Int64 // requests being answered
 }
@@ -35,6 +36,7 @@ type ServiceOptions struct {
 	Rows      int             // rows of a request at most; 0 means DefaultRows
 	Routes    []Route         // methods and paths of its own; they come before Serin's own paths
 	Capture   *Capture        // which bodies are kept; nil: none
+	Shadows   []ShadowOptions // who gets copies of requests
 
 	Tensorflow bool // /v1/models speaks TensorFlow Serving's protocol rather than KServe's
 	InFlight   int  // requests answered at once at most; 0: no bound
@@ -109,6 +111,7 @@ func NewService(o ServiceOptions) *Service {
 		variant.state.Store(&state{})
 		s.variants = append(s.variants, variant)
 	}
+	s.addShadows(o.Shadows)
 	s.policy.Store(o.Policy)
 	return s
 }

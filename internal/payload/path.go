@@ -85,3 +85,44 @@ func bracket(text string) (s step, n int, ok bool) {
 	i, err := strconv.ParseUint(inside, 10, 31)
 	return step{kind: byIndex, index: int(i)}, len(inside) + 2, ok && err == nil && strconv.FormatUint(i, 10) == inside
 }
+
+// Path leads to values of a JSON text, as the paths of a Redactor do. Whoever walks through a text asks it at each step what is left of it.
+type Path struct{ steps []step }
+
+// ParsePath reads a path such as user.email, items[].price, data.ndarray[][3] or user["e.mail"].
+func ParsePath(text string) (Path, error) {
+	steps, err := parsePath(text)
+	return Path{steps}, err
+}
+
+// Ends tells whether the path leads to the value that was reached. An [] at its end stands also for a value that is no array.
+func (p Path) Ends(array bool) bool { return len(p.alone(array).steps) == 0 }
+
+// Member returns what is left of the path at the value of a key, false if it leads elsewhere.
+func (p Path) Member(key string) (Path, bool) {
+	p = p.alone(false)
+	if len(p.steps) == 0 || p.steps[0].kind != byKey || p.steps[0].key != key {
+		return Path{}, false
+	}
+	return Path{p.steps[1:]}, true
+}
+
+// Element returns what is left of the path at an element of an array, false if it leads elsewhere. A key is looked for in each element,
+// though the path says no [].
+func (p Path) Element(i int) (Path, bool) {
+	switch {
+	case len(p.steps) == 0:
+		return Path{}, false
+	case p.steps[0].kind == byKey:
+		return p, true
+	}
+	return Path{p.steps[1:]}, p.steps[0].kind == byEach || p.steps[0].index == i
+}
+
+// alone leaves out each [] that stands for a value which is no array.
+func (p Path) alone(array bool) Path {
+	for !array && len(p.steps) > 0 && p.steps[0].kind == byEach {
+		p.steps = p.steps[1:]
+	}
+	return p
+}
