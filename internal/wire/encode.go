@@ -19,7 +19,7 @@ const (
 	singles precision = 32 // the shortest decimal that reads back as the same float32
 	doubles precision = 64 // the double it equals, as the shortest decimal that reads back as that
 
-	nulls precision = 1 << 8 // NaN is null, a missing value; in a request, whose inputs errors speak of
+	nulls  precision = 1 << 8 // NaN is null, a missing value; in a request, whose inputs errors speak of
 	texted precision = 1 << 9 // NaN is "NaN", as protobuf's JSON has it; likewise
 )
 
