@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -10,13 +11,39 @@ import (
 	"github.com/serin-ml/serin/internal/tensor"
 )
 
-// precision says how a float32 is written.
+// precision says how numbers are written: the size of the float that a float32 is written as, and what is done with what JSON has no
+// number for.
 type precision int
 
 const (
 	singles precision = 32 // the shortest decimal that reads back as the same float32
 	doubles precision = 64 // the double it equals, as the shortest decimal that reads back as that
+
+	nulls  precision = 1 << 8 // NaN is null, a missing value; in a request, whose inputs errors speak of
+	texted precision = 1 << 9 // NaN is "NaN", as protobuf's JSON has it; likewise
 )
+
+func (p precision) bits() int { return int(p & 127) }
+
+// missing is what stands for NaN, "" if nothing does.
+func (p precision) missing() string {
+	switch {
+	case p&nulls != 0:
+		return "null"
+	case p&texted != 0:
+		return `"NaN"`
+	}
+	return ""
+}
+
+// refuse says that an element of t cannot be written: in an answer that is the model's fault, in a request that of who asks.
+func (p precision) refuse(t *tensor.Tensor, element int, why string) error {
+	if p.missing() == "" {
+		return fault.Internalf("output %q, element %d%s", t.Name, element, why)
+	}
+	return fault.Invalidf("input %q, element %d%s", t.Name, element, why).
+		WithHint("it could be carried as binary data alone, which the server that is asked does not take")
+}
 
 // appendFlat writes all elements of t as one array. t must have passed its Check.
 func appendFlat(dst []byte, t *tensor.Tensor, p precision) ([]byte, error) {
@@ -48,15 +75,15 @@ func appendElements(dst []byte, t *tensor.Tensor, from, to int, p precision) ([]
 	at := -1 // the element that cannot be written
 	switch data := t.Data.(type) {
 	case []float32:
-		dst, at = appendFloats(dst, data[from:to], int(p))
+		dst, at = appendFloats(dst, data[from:to], p.bits(), p.missing())
 	case []float64:
-		dst, at = appendFloats(dst, data[from:to], 64)
+		dst, at = appendFloats(dst, data[from:to], 64, p.missing())
 	case []string:
 		dst = append(dst, '[')
 		for i, text := range data[from:to] {
 			var err error
 			if dst, err = appendString(comma(dst, i), text); err != nil {
-				return dst, fault.Internalf("output %q, element %d: %w", t.Name, from+i, err)
+				return dst, p.refuse(t, from+i, ": "+err.Error())
 			}
 		}
 		dst = append(dst, ']')
@@ -89,7 +116,7 @@ func appendElements(dst []byte, t *tensor.Tensor, from, to int, p precision) ([]
 	}
 	if at >= 0 {
 		values, _ := t.Float64s()
-		return dst, fault.Internalf("output %q, element %d is %v, which JSON cannot carry", t.Name, from+at, values[from+at])
+		return dst, p.refuse(t, from+at, fmt.Sprintf(" is %v, which JSON cannot carry", values[from+at]))
 	}
 	return dst, nil
 }
@@ -109,23 +136,35 @@ func appendInts[I int8 | int16 | int32 | int64 | uint8 | uint16 | uint32](dst []
 	return append(dst, ']')
 }
 
-// appendFloats writes floats and returns -1, or the index of the first that is not finite.
-func appendFloats[F float32 | float64](dst []byte, data []F, bits int) ([]byte, int) {
+// appendFloats writes floats and returns -1, or the index of the first that cannot be written: an infinity, or a NaN if nothing stands
+// for it.
+func appendFloats[F float32 | float64](dst []byte, data []F, bits int, missing string) ([]byte, int) {
 	dst = append(dst, '[')
 	for i, v := range data {
 		d := float64(v)
-		if math.IsNaN(d) || math.IsInf(d, 0) {
-			return dst, i
+		if d-d != 0 { // it is not finite
+			if math.IsInf(d, 0) || missing == "" {
+				return dst, i
+			}
+			dst = append(comma(dst, i), missing...)
+			continue
 		}
 		dst = appendFloat(comma(dst, i), d, bits)
 	}
 	return append(dst, ']'), -1
 }
 
+// roundedTwice is the one float32 whose shortest decimal, 7.038531e-26, is another float32 to those who read it as a double first, as this
+// package and most clients do. All of them have been tried.
+const roundedTwice = 0x1.5c87fap-84
+
 // appendFloat writes a finite float in the form Python writes it: always with a point or an exponent, so that a reader without types
 // takes it for a float.
 func appendFloat(dst []byte, v float64, bits int) []byte {
 	a := math.Abs(v)
+	if a == roundedTwice {
+		bits = 64
+	}
 	if a != 0 && (a < 1e-4 || a >= 1e16) {
 		return strconv.AppendFloat(dst, v, 'e', -1, bits)
 	}

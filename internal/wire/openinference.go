@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"math"
 
 	"github.com/serin-ml/serin/internal/fault"
@@ -23,6 +24,7 @@ type openInferenceCall struct {
 	inference
 	raw   []byte // the binary data that no input has taken yet
 	split bool   // the JSON ends before the body does
+	noun  string // what the tensors are that are read: "" for inputs
 	hasID bool   // the request has an id, maybe an empty one
 	frame Frame
 }
@@ -290,7 +292,7 @@ const noBinary = -1
 
 // what names an input for an error.
 func (c *openInferenceCall) what(in *rawInput) string {
-	return inputWhat(in.name, len(c.request.Inputs))
+	return tensorWhat(cmp.Or(c.noun, "input"), in.name, len(c.request.Inputs))
 }
 
 // again reads data that came before its shape or datatype.

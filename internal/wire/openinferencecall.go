@@ -128,11 +128,13 @@ const sharedMemory = "shared_memory_region"
 var errSharedMemory = fault.Invalidf("shared memory is not supported by this service").WithHint("send tensors in the request itself")
 
 // inputWhat names an input for an error: by its name, or by its place where that is not known.
-func inputWhat(name string, at int) string {
+func inputWhat(name string, at int) string { return tensorWhat("input", name, at) }
+
+func tensorWhat(noun, name string, at int) string {
 	if name == "" {
-		return "input " + strconv.Itoa(at)
+		return noun + " " + strconv.Itoa(at)
 	}
-	return "input " + strconv.Quote(name[:min(len(name), 60)])
+	return noun + " " + strconv.Quote(name[:min(len(name), 60)])
 }
 
 // knownName returns the string of a name, without a copy if one of specs has it.

@@ -32,31 +32,11 @@ func (q *seldonQuestion) convert(t *tensor.Tensor) error {
 	default:
 		return nil
 	}
-	at := -1
-	switch spec.DType {
-	case tensor.Float32:
-		t.Data, at = toSingles(data)
-	case tensor.Bool:
-		t.Data, at = toBools(data)
-	case tensor.Int64:
-		t.Data, at = toWholes[int64](data, -maxExact+1, maxExact-1)
-	case tensor.Int32:
-		t.Data, at = toWholes[int32](data, math.MinInt32, math.MaxInt32)
-	case tensor.Int16:
-		t.Data, at = toWholes[int16](data, math.MinInt16, math.MaxInt16)
-	case tensor.Int8:
-		t.Data, at = toWholes[int8](data, math.MinInt8, math.MaxInt8)
-	case tensor.Uint64:
-		t.Data, at = toWholes[uint64](data, 0, maxExact-1)
-	case tensor.Uint32:
-		t.Data, at = toWholes[uint32](data, 0, math.MaxUint32)
-	case tensor.Uint16:
-		t.Data, at = toWholes[uint16](data, 0, math.MaxUint16)
-	case tensor.Uint8:
-		t.Data, at = toWholes[uint8](data, 0, math.MaxUint8)
-	case tensor.Float64, tensor.Bytes:
+	if spec.DType == tensor.Bytes || spec.DType == tensor.Float64 {
 		return nil
 	}
+	var at int
+	t.Data, at = fromDoubles(data, spec.DType)
 	if at < 0 {
 		return nil
 	}

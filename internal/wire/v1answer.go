@@ -24,15 +24,16 @@ func appendPredictions(dst []byte, resp *tensor.Response, rows int, binary bool)
 		}
 	}
 	if len(resp.Outputs) == 1 {
-		return appendWhole(dst, &resp.Outputs[0], binary)
+		return appendWhole(dst, &resp.Outputs[0], binary && isBinary(&resp.Outputs[0]), doubles)
 	}
 	var err error
 	dst = append(dst, '[')
 	for row := range rows {
 		dst = append(comma(dst, row), '{')
 		for i := range resp.Outputs {
-			dst = appendText(comma(dst, i), resp.Outputs[i].Name)
-			if dst, err = appendRowOf(append(dst, ':'), &resp.Outputs[i], row, binary); err != nil {
+			o := &resp.Outputs[i]
+			dst = append(appendText(comma(dst, i), o.Name), ':')
+			if dst, err = appendRowOf(dst, o, row, binary && isBinary(o), doubles); err != nil {
 				return dst, err
 			}
 		}
@@ -52,42 +53,43 @@ func appendColumns(dst []byte, resp *tensor.Response) (_ []byte, err error) {
 		}
 	}
 	if len(resp.Outputs) == 1 {
-		return appendWhole(dst, &resp.Outputs[0], true)
+		return appendWhole(dst, &resp.Outputs[0], isBinary(&resp.Outputs[0]), doubles)
 	}
 	dst = append(dst, '{')
 	for i := range resp.Outputs {
-		dst = appendText(comma(dst, i), resp.Outputs[i].Name)
-		if dst, err = appendWhole(append(dst, ':'), &resp.Outputs[i], true); err != nil {
+		o := &resp.Outputs[i]
+		dst = append(appendText(comma(dst, i), o.Name), ':')
+		if dst, err = appendWhole(dst, o, isBinary(o), doubles); err != nil {
 			return dst, err
 		}
 	}
 	return append(dst, '}'), nil
 }
 
-// appendWhole writes all of an output.
-func appendWhole(dst []byte, o *tensor.Tensor, binary bool) ([]byte, error) {
-	if texts, ok := o.Data.([]string); ok && binary && isBinary(o) {
-		return appendB64(dst, texts, o.Shape), nil
+// appendWhole writes all of a tensor, in lists by its shape; bytes in base64 if b64 says so.
+func appendWhole(dst []byte, t *tensor.Tensor, b64 bool, p precision) ([]byte, error) {
+	if texts, ok := t.Data.([]string); ok && b64 {
+		return appendB64(dst, texts, t.Shape), nil
 	}
-	return appendNested(dst, o, doubles)
+	return appendNested(dst, t, p)
 }
 
-// appendRowOf writes one row of an output that has as many as were asked about.
-func appendRowOf(dst []byte, o *tensor.Tensor, row int, binary bool) ([]byte, error) {
-	width := o.Len() / o.Shape[0]
+// appendRowOf writes one row of a tensor.
+func appendRowOf(dst []byte, t *tensor.Tensor, row int, b64 bool, p precision) ([]byte, error) {
+	width := t.Len() / t.Shape[0]
 	from, to := row*width, (row+1)*width
-	shape := o.Shape[1:]
-	if texts, ok := o.Data.([]string); ok && binary && isBinary(o) {
+	shape := t.Shape[1:]
+	if texts, ok := t.Data.([]string); ok && b64 {
 		return appendB64(dst, texts[from:to], shape), nil
 	}
 	if len(shape) > 0 {
 		if width == 0 {
 			return append(dst, "[]"...), nil
 		}
-		return appendLevel(dst, o, shape, from, to, doubles)
+		return appendLevel(dst, t, shape, from, to, p)
 	}
 	start := len(dst)
-	dst, err := appendElements(dst, o, from, to, doubles)
+	dst, err := appendElements(dst, t, from, to, p)
 	if err != nil {
 		return dst, err
 	}

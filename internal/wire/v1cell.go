@@ -21,7 +21,7 @@ func (t *rowTable) read(s *jsonscan.Scanner, i int) error {
 	if err := t.mark(i); err != nil {
 		return err
 	}
-	if g.width > 1 {
+	if g.width > 1 || t.nests(s, g.input) {
 		return t.list(s, g.input)
 	}
 	v, err := t.inputs[g.input].cell.loose(s)
@@ -41,7 +41,7 @@ func (t *rowTable) whole(s *jsonscan.Scanner, input int) error {
 			return err
 		}
 	}
-	if t.inputs[input].width > 1 || t.open {
+	if t.inputs[input].width > 1 || t.open || t.nests(s, input) {
 		return t.list(s, input)
 	}
 	v, err := t.inputs[input].cell.loose(s)
@@ -51,6 +51,11 @@ func (t *rowTable) whole(s *jsonscan.Scanner, input int) error {
 	to, at := t.cell(first)
 	to.set(at, v)
 	return nil
+}
+
+// nests tells whether a list of lists may come for the one value of a row.
+func (t *rowTable) nests(s *jsonscan.Scanner, input int) bool {
+	return len(t.inputs[input].spec.Shape) > 2 && s.Peek() == jsonscan.Array
 }
 
 // list reads a list into the present row of an input.
