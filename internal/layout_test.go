@@ -21,7 +21,7 @@ const ladder = `
 	registry measure pipeline load
 	predict
 	wire proxy rows shadow
-	event traffic bandit notify payload
+	event traffic limit bandit notify payload
 	store stat tensor
 	sqlite
 	jsonscan strictyaml frontdoor
