@@ -1,0 +1,206 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Ask passes a request on to an instance, and to others if need be, and fills a with the answer. The caller closes it. The error is a
+// *Failure, and a then holds nothing. The request's deadline holds for all of it: waiting, connecting, every instance asked.
+//
+// An answer is an answer whatever its status, but for those that Retry.On names while another instance may be asked.
+//
+//   - Down, at once: no instance is well, and no time has come to try one (see health.go), or none of those asked could be reached.
+//     Available tells before whether it would be so. With FailOpen an instance is asked all the same.
+//   - Full, at once: as many requests as the Breaker lets in are with the upstream, and as many as may wait do.
+//   - Late: there was no answer by the deadline.
+//   - Broken: the last instance asked hung up, or sent what is no answer.
+//   - Gone: ctx was cancelled.
+func (u *Upstream) Ask(ctx context.Context, r *Request, a *Answer) error {
+	start := u.o.Now()
+	u.requests.Add(1)
+	if !u.gate.tryEnter() {
+		if f := u.queue(ctx, r, start); f != nil {
+			return f
+		}
+	}
+	at := start.Sub(u.born)
+	in, probe := u.pick(at, r, nil)
+	if in == nil {
+		u.gate.leave()
+		u.nobodyWell.Add(1)
+		return u.nobodyFor(r)
+	}
+	heard := in.answers.Load()
+	err := in.x.exchange(ctx, r, a)
+	if err == nil && a.Status < 500 && !u.retries.answer(a.Status) && !probe && !in.multiplexed {
+		in.count(a.Status)
+		if in.troubled.Load() {
+			u.judge(in, false, outcome{})
+		}
+		a.Instance, a.Attempts, a.done = in.name, 1, in.leave[judged]
+		a.Took = u.o.Now().Sub(start)
+		return nil
+	}
+	t := try{u: u, r: r, start: start, in: in, probe: probe, heard: heard, began: at}
+	return t.goOn(ctx, a, err)
+}
+
+// queue waits for room, and sees to it that some of the time is left then.
+func (u *Upstream) queue(ctx context.Context, r *Request, start time.Time) error {
+	left := time.Duration(0)
+	if !r.Deadline.IsZero() {
+		if left = r.Deadline.Sub(start); left <= 0 {
+			return &Failure{Why: Late, Err: errors.New("the deadline had passed before an instance was asked")}
+		}
+	}
+	if f := u.gate.wait(ctx, left); f != nil {
+		return f
+	}
+	return nil
+}
+
+// nobodyFor is the failure of a request for which there is no instance.
+func (u *Upstream) nobodyFor(*Request) error {
+	if f := u.roster.Load().down; f != nil {
+		return f
+	}
+	return &Failure{Why: Down, Err: errors.New("no instance may be asked now")}
+}
+
+// try is a request that is with an instance, or was.
+type try struct {
+	u     *Upstream
+	r     *Request
+	start time.Time
+
+	in    *instance
+	probe bool
+	heard int64         // answers of the instance when it was asked
+	began time.Duration // when it was asked
+	tried []*instance
+	room  [4]*instance // for tried
+	asked int          // instances that the request was sent to
+	sent  bool         // one of them may have acted on it
+}
+
+// goOn takes note of how an exchange ended, and asks others as long as that is allowed and of use.
+func (t *try) goOn(ctx context.Context, a *Answer, err error) error {
+	t.tried = t.room[:0]
+	for {
+		t.tried = append(t.tried, t.in)
+		var f *Failure
+		if err != nil {
+			f = failureOf(err)
+		}
+		finish := t.note(a, f)
+		if next, probe := t.next(a, f); next != nil {
+			if f == nil {
+				a.Close()
+			}
+			t.in.inFlight.Add(-1)
+			t.in, t.probe = next, probe
+			t.heard, t.began = next.answers.Load(), t.u.clock()
+			err = next.x.exchange(ctx, t.r, a)
+			continue
+		}
+		if f == nil {
+			a.Instance, a.Attempts, a.done = t.in.name, len(t.tried), t.in.leave[finish]
+			a.Took = t.u.o.Now().Sub(t.start)
+			return nil
+		}
+		t.in.done()
+		return t.failure(f)
+	}
+}
+
+// note counts how the exchange ended and has it judged. It returns what is left to do when the answer is closed.
+func (t *try) note(a *Answer, f *Failure) (finish int) {
+	u, in := t.u, t.in
+	if f != nil {
+		t.sent = t.sent || f.Sent
+		if f.Sent {
+			t.asked++
+		}
+		in.failures[f.Why].Add(1)
+		u.judge(in, t.probe, failed(f, t.hadTime(f), in.answers.Load() == t.heard))
+		return judged
+	}
+	t.sent = true
+	t.asked++
+	in.count(a.Status)
+	status := a.Status
+	if in.multiplexed && status == 200 && strings.HasPrefix(a.Header.Get("Content-Type"), "application/grpc") {
+		said, known := grpcStatus(a.Header)
+		if !known && t.probe {
+			return judgedAsProbe
+		} else if !known {
+			return judgedLater
+		}
+		status = said
+	}
+	u.judge(in, t.probe, answered(status))
+	return judged
+}
+
+// hadTime tells whether the instance had at least half of the time that there was, if it did not answer in time.
+func (t *try) hadTime(f *Failure) bool {
+	if f.Why != Late || t.r.Deadline.IsZero() {
+		return true
+	}
+	return 2*(t.u.clock()-t.began) >= t.r.Deadline.Sub(t.start)
+}
+
+// next returns another instance to ask, nil if the request ends here.
+func (t *try) next(a *Answer, f *Failure) (in *instance, probe bool) {
+	u, r := t.u, t.r
+	resent := f == nil || f.Sent
+	switch {
+	case u.retries.attempts == 1 || t.asked >= u.retries.attempts:
+		return nil, false
+	case f == nil && !u.retries.answer(a.Status), f != nil && !u.retries.failure(f):
+		return nil, false
+	case resent && (!r.Safe || r.Stream != nil):
+		return nil, false
+	}
+	now := u.o.Now()
+	if !r.Deadline.IsZero() && !now.Before(r.Deadline) {
+		return nil, false
+	}
+	at := now.Sub(u.born)
+	if resent && !u.budget.take(u.requests.Load(), at) {
+		u.denied.Add(1)
+		return nil, false
+	}
+	if in, probe = u.pick(at, r, t.tried); in == nil {
+		if resent {
+			u.budget.give()
+		}
+		return nil, false
+	}
+	if resent {
+		u.retried.Add(1)
+	} else {
+		u.unreached.Add(1)
+	}
+	return in, probe
+}
+
+// failure is what Ask returns after the last instance failed.
+func (t *try) failure(f *Failure) error {
+	if n := len(t.tried); n > 1 {
+		return &Failure{Why: f.Why, Sent: t.sent, Err: fmt.Errorf("%s, the last of %d instances asked: %w", t.in.name, n, f.Err)}
+	}
+	return &Failure{Why: f.Why, Sent: t.sent, Err: fmt.Errorf("%s: %w", t.in.name, f.Err)}
+}
+
+// failureOf returns an exchange's error as what it is.
+func failureOf(err error) *Failure {
+	if f, ok := errors.AsType[*Failure](err); ok {
+		return f
+	}
+	return &Failure{Why: Broken, Sent: true, Err: err}
+}
