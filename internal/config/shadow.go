@@ -3,8 +3,11 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/shadow"
 	"github.com/serin-ml/serin/internal/strictyaml"
 )
 
@@ -21,34 +24,30 @@ type Shadow struct {
 
 // SetDefaults is what a Shadow holds before the file says otherwise.
 func (s *Shadow) SetDefaults() {
-	*s = Shadow{Percent: 100, Timeout: time.Second, InFlight: 8, Queue: 1024, Methods: []string{"GET", "HEAD"}, Compare: Compare{By: CompareNumeric, K: 10, Overlap: 100}}
+	*s = Shadow{Percent: 100, Timeout: time.Second, InFlight: 8, Queue: 1024, Methods: []string{"GET", "HEAD"}, Compare: Compare{By: string(shadow.ByNumeric), K: shadow.DefaultK, Overlap: 100}}
 }
 
 // Compare says when two answers agree.
 type Compare struct {
 	By        string   `yaml:"by" jsonschema:"default=numeric,enum=exact,enum=numeric,enum=label,enum=topK" jsonschema_description:"exact: they are the same. numeric: the same, but for numbers within tolerance. label: the same class is predicted. topK: how many of the first k are the same."`
-	Tolerance float64  `yaml:"tolerance" jsonschema:"default=0,minimum=0" jsonschema_description:"How far numbers may differ, in what they are measured in."`
-	Relative  float64  `yaml:"relative" jsonschema:"default=0,minimum=0" jsonschema_description:"How far they may differ besides, as a part of the number that the client got: 0.01 is one in a hundred."`
+	Tolerance float64  `yaml:"tolerance" jsonschema:"default=0,minimum=0" jsonschema_description:"Of numeric: how far numbers may differ, in what they are measured in."`
+	Relative  float64  `yaml:"relative" jsonschema:"default=0,minimum=0" jsonschema_description:"Of numeric: how far they may differ besides, as a part of the number that the client got: 0.01 is one in a hundred."`
 	K         int      `yaml:"k" jsonschema:"default=10,minimum=1,maximum=1000" jsonschema_description:"How many of a list are compared by topK."`
 	Overlap   Percent  `yaml:"overlap" jsonschema:"default=100%" jsonschema_description:"How many of the first k have to be the same for answers to agree, by topK."`
-	At        string   `yaml:"at" jsonschema:"example=movies[].id" jsonschema_description:"The path of what is compared in an answer of JSON. Default: all of it, or the first output of a model."`
-	Ignore    []string `yaml:"ignore" jsonschema:"maxItems=64,example=requestId" jsonschema_description:"Paths of what is not compared."`
+	At        string   `yaml:"at" jsonschema:"example=movies[].id" jsonschema_description:"Of label and topK: where to look, a path in an answer of JSON, or the name of an output. Default: the classes that Serin tells, and the first output."`
+	Ignore    []string `yaml:"ignore" jsonschema:"maxItems=64,example=requestId" jsonschema_description:"What is not compared: paths in an answer of JSON, or names of outputs."`
 }
 
-// Ways to compare.
-const (
-	CompareExact   = "exact"
-	CompareNumeric = "numeric"
-	CompareLabel   = "label"
-	CompareTopK    = "topK"
-)
+// Rule is c as shadow knows it.
+func (c Compare) Rule() shadow.Rule {
+	return shadow.Rule{By: shadow.By(c.By), Tolerance: c.Tolerance, Relative: c.Relative, K: c.K, Overlap: c.Overlap.Share(), At: c.At, Ignore: c.Ignore}
+}
 
 // Bounds of shadows.
 const (
 	maxShadows        = 16
 	maxShadowInFlight = 10_000
 	maxShadowQueue    = 1_000_000
-	maxK              = 1000
 )
 
 // checkShadows tells every mistake in the shadows of a service.
@@ -100,15 +99,23 @@ func (s *Service) only(variant string) bool {
 	return len(weights) > 0
 }
 
+// checkCompare tells what is wrong with a rule: what each number can be, and what shadow finds beside that.
 func checkCompare(doc *strictyaml.Doc, at string, c Compare) {
-	if !slices.Contains([]string{CompareExact, CompareNumeric, CompareLabel, CompareTopK}, c.By) {
-		doc.Problem(at+".by", fmt.Sprintf("%.40q says nothing", c.By), "write exact, numeric, label or topK")
+	for _, n := range []struct {
+		key string
+		is  float64
+	}{{".tolerance", c.Tolerance}, {".relative", c.Relative}} {
+		if !(n.is >= 0) {
+			doc.Problem(at+n.key, fmt.Sprintf("%v is negative", n.is), "give 0 or more, like 1e-6")
+		}
 	}
-	if !(c.Tolerance >= 0) {
-		doc.Problem(at+".tolerance", fmt.Sprintf("%v is negative", c.Tolerance), "give 0 or more, like 1e-6")
+	inRange(doc, at+".k", c.K, 1, shadow.MostK)
+	if c.Overlap == 0 {
+		doc.Problem(at+".overlap", "with 0% all answers would agree", "give more, like 80%")
+		return
 	}
-	if !(c.Relative >= 0) {
-		doc.Problem(at+".relative", fmt.Sprintf("%v is negative", c.Relative), "give 0 or more, like 0.01")
+	if _, err := shadow.NewComparer(c.Rule()); err != nil {
+		key, message, _ := strings.Cut(err.Error(), ": ")
+		doc.Problem(at+"."+key, message, fault.HintOf(err))
 	}
-	inRange(doc, at+".k", c.K, 1, maxK)
 }

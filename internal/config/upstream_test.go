@@ -76,7 +76,7 @@ func upstreamsConfig() *Config {
 				}
 				s.Shadows = []Shadow{{
 					Variant: "site", Percent: 12.5, Timeout: 3 * time.Second, InFlight: 2, Queue: 64, Methods: []string{"GET", "POST"},
-					Compare: Compare{By: "topK", Tolerance: 1e-6, Relative: 0.5, K: 5, Overlap: 80, At: "movies[].id", Ignore: []string{"requestId", "movies[].served"}},
+					Compare: Compare{By: "topK", K: 5, Overlap: 80, At: "movies[].id", Ignore: []string{"requestId", "movies[].served"}},
 				}}
 			}),
 			service("short", func(s *Service) {
@@ -96,7 +96,7 @@ func upstreamsConfig() *Config {
 				s.Variants = []Variant{modelVariant("stable", "behind"), variant("canary", func(v *Variant) { v.Upstream, v.Dialect = "http://169.254.10.1:9000", "seldon" })}
 				s.Traffic = weights("stable", "1")
 				s.Shadows = []Shadow{{
-					Variant: "canary", Percent: 100, Timeout: time.Second, InFlight: 8, Queue: 1024, Methods: []string{"GET", "HEAD"}, Compare: Compare{By: "exact", K: 10, Overlap: 100},
+					Variant: "canary", Percent: 100, Timeout: time.Second, InFlight: 8, Queue: 1024, Methods: []string{"GET", "HEAD"}, Compare: Compare{By: "numeric", Tolerance: 1e-6, Relative: 0.5, K: 10, Overlap: 100},
 				}}
 				pattern, _ := gateway.ParseRoutePath("/predict")
 				s.Routes = []Route{{Method: "POST", Path: "/predict", Missing: "refuse", Pattern: pattern, Mapping: wire.Mapping{Labels: wire.Labels{Threshold: 0.5}}}}
