@@ -183,7 +183,7 @@ func (w *walk) compareObjects(p, s *node, ignore []payload.Path) {
 	for i, j := 0, 0; i < len(p.keys) || j < len(s.keys); {
 		inPrimary := i < len(p.keys) && (j == len(s.keys) || p.keys[i] <= s.keys[j])
 		inShadow := j < len(s.keys) && (i == len(p.keys) || s.keys[j] <= p.keys[i])
-		key := ""
+		var key string
 		if inPrimary {
 			key = p.keys[i]
 		} else {
