@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime/debug"
@@ -21,8 +22,12 @@ func (g *Gateway) answer(b *buffers, c *call, q *question) (err error) {
 	}()
 	d := &b.decision
 	d.service = q.service
+	refused := g.hold(d, c, q.place.spot)
 	if err := g.decide(d, c, q.version); err != nil {
-		return err
+		return cmp.Or(refused, err)
+	}
+	if refused != nil {
+		return refused
 	}
 	in := g.metrics.of(d.answered, q.place.spot).inFlight
 	in.Inc()

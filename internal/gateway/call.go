@@ -23,6 +23,7 @@ type call struct {
 	body   body
 	header http.Header // of the answer
 	secure bool        // over TLS
+	path   string      // over HTTP, without escapes
 }
 
 // body is what a call brings; it is read once the variant is known that has to take it.
@@ -76,6 +77,7 @@ type buffers struct {
 	fed      string // the service that a feedback call was about, if it was taken in
 	http     httpCall
 	rpc      rpcCall
+	behind   behind
 }
 
 // spent is where the time of a request went, as far as it came. Rows is how many it asked for.
@@ -95,7 +97,7 @@ func (b *buffers) reset() {
 const keepBuffers = 1 << 20
 
 func (b *buffers) release() {
-	b.http, b.body = httpCall{}, nil
+	b.http, b.behind, b.body = httpCall{}, behind{}, nil
 	b.rpc.free()
 	if b.in.Cap() <= keepBuffers && cap(b.out) <= keepBuffers {
 		scratch.Put(b)

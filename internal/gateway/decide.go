@@ -35,6 +35,7 @@ type decision struct {
 	timedOut   bool
 	hurried    bool   // timed out, by a time of the caller's own that is shorter than the service's
 	shed       bool   // refused, for there was no room
+	limited    bool   // refused, for its client had asked too often
 	bodies     bodies // to be captured
 	put        bool   // the model was asked
 	response   *tensor.Response

@@ -8,7 +8,6 @@ import (
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/fault"
-	"github.com/serin-ml/serin/internal/traffic"
 	"github.com/serin-ml/serin/internal/wire"
 )
 
@@ -119,7 +118,7 @@ func (f *feedback) items(b *buffers, r *http.Request) (status int, err error) {
 		return 0, err
 	}
 	opinions := make([]opinion, len(items))
-	ask := f.asker(traffic.FromRequest(r))
+	ask := f.asker(f.gateway.from(r, new(behind)))
 	for i := range items {
 		if items[i].token == "" && items[i].decision == "" {
 			items[i].token = r.Header.Get(TokenHeader)

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,12 +48,13 @@ type Options struct {
 	Ingest   *Ingest       // takes in what comes back; nil: there is no feedback
 	Shadows  Shadows       // takes copies of requests; nil: nobody does
 
-	WriteTimeout      time.Duration // that a client has to read its answer; 0 means DefaultWriteTimeout
-	MetricAliases     []string      // AliasSeldon, AliasKServe: metrics once more under other servers' names
-	AccessLog         string        // which requests are logged: AccessOff, AccessErrors, AccessAll; "" means AccessOff
-	AllowOrigin       string        // Access-Control-Allow-Origin of the paths that browsers may call; "": no other origin's pages may
-	RepositoryControl bool          // clients may load and unload services over the v2 repository calls
-	Repository        Repository    // does what they ask for; nil: nobody does
+	WriteTimeout      time.Duration  // that a client has to read its answer; 0 means DefaultWriteTimeout
+	MetricAliases     []string       // AliasSeldon, AliasKServe: metrics once more under other servers' names
+	AccessLog         string         // which requests are logged: AccessOff, AccessErrors, AccessAll; "" means AccessOff
+	AllowOrigin       string         // Access-Control-Allow-Origin of the paths that browsers may call; "": no other origin's pages may
+	TrustedProxies    []netip.Prefix // whose X-Forwarded-For is believed; nil: nobody's
+	RepositoryControl bool           // clients may load and unload services over the v2 repository calls
+	Repository        Repository     // does what they ask for; nil: nobody does
 }
 
 // Gateway serves the data plane over HTTP, and over gRPC with NewGRPC. It is safe for concurrent use.
@@ -68,6 +70,8 @@ type Gateway struct {
 	part     func()
 	feedback *feedback // nil: there is none
 	nosniff  []string  // X-Content-Type-Options of every answer
+	proxies  proxies
+	began    time.Time // from which on limits count time
 
 	spotsMu sync.Mutex
 	spots   map[spot]*spot
@@ -87,9 +91,12 @@ func New(o Options) *Gateway {
 	if o.WriteTimeout <= 0 {
 		o.WriteTimeout = DefaultWriteTimeout
 	}
-	g := &Gateway{options: o, ids: event.NewGenerator(o.Entropy), metrics: newMetrics(&o), mux: http.NewServeMux(), spots: map[spot]*spot{}, parting: make(chan struct{}), nosniff: []string{"nosniff"}}
+	g := &Gateway{proxies: o.TrustedProxies, began: o.Now(), options: o, ids: event.NewGenerator(o.Entropy), metrics: newMetrics(&o), mux: http.NewServeMux(), spots: map[spot]*spot{}, parting: make(chan struct{}), nosniff: []string{"nosniff"}}
 	g.part = sync.OnceFunc(func() { close(g.parting) })
 	g.services.Store(&table{})
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(newLimitGauges(g))
+	}
 	g.routeHealth()
 	g.routeOpenInference()
 	g.routeRepository()

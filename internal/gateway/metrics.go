@@ -14,6 +14,7 @@ type metrics struct {
 	inFlight *prometheus.GaugeVec
 	unrouted *prometheus.CounterVec
 	sheds    *prometheus.CounterVec
+	limits   *prometheus.CounterVec
 	seldon   *seldonMetrics // nil: not wanted
 	kserve   *kserveMetrics // nil: not wanted
 }
@@ -41,9 +42,13 @@ func newMetrics(o *Options) metrics {
 			Name: "serin_shed_total",
 			Help: "Predictions refused because the service was answering as many as it takes.",
 		}, []string{"service"}),
+		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "serin_rate_limited_total",
+			Help: "Requests refused because their client had asked as often as a limit allows.",
+		}, []string{"service", "limit"}),
 	}
 	if o.Metrics != nil {
-		o.Metrics.MustRegister(m.requests, m.seconds, m.inFlight, m.unrouted, m.sheds)
+		o.Metrics.MustRegister(m.requests, m.seconds, m.inFlight, m.unrouted, m.sheds, m.limits)
 	}
 	for _, name := range o.MetricAliases {
 		switch name {
@@ -130,7 +135,19 @@ func (m *metrics) count(s *series, v *Variant, at *spot, status int) {
 	}
 }
 
-// expect makes the counter of what a service sheds be there before it sheds: its first one is an increase then, which alarms see.
-func (m *metrics) expect(s *Service) { m.sheds.WithLabelValues(s.Name()) }
+// expect makes the counters of what a service refuses be there before it refuses: the first one is an increase then, which alarms see.
+func (m *metrics) expect(s *Service) {
+	m.sheds.WithLabelValues(s.Name())
+	for _, l := range s.options.Limits {
+		m.limits.WithLabelValues(s.Name(), l.options.Name)
+	}
+}
+
+// limited counts a request that limits refused.
+func (m *metrics) limited(s *Service, e *limited) {
+	for _, name := range e.names {
+		m.limits.WithLabelValues(s.Name(), name).Inc()
+	}
+}
 
 func (m *metrics) shed(s *Service) { m.sheds.WithLabelValues(s.Name()).Inc() }

@@ -1,11 +1,11 @@
 package gateway
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/serin-ml/serin/internal/fault"
-	"github.com/serin-ml/serin/internal/traffic"
 	"github.com/serin-ml/serin/internal/wire"
 )
 
@@ -79,7 +79,7 @@ func (g *Gateway) predict(p place, find find) http.HandlerFunc {
 		b.reset()
 		b.http = httpCall{w: w, r: r}
 		q := question{place: p}
-		c := call{at: start, ctx: r.Context(), facts: traffic.FromRequest(r), fields: &b.http, body: &b.http, header: w.Header(), secure: r.TLS != nil}
+		c := call{at: start, ctx: r.Context(), facts: g.from(r, &b.behind), path: r.URL.Path, fields: &b.http, body: &b.http, header: w.Header(), secure: r.TLS != nil}
 		var err error
 		q.service, q.version, err = find(g.services.Load(), r)
 		switch {
@@ -92,7 +92,7 @@ func (g *Gateway) predict(p place, find find) http.HandlerFunc {
 		status := http.StatusOK
 		if err != nil {
 			status = statusOf(err)
-			b.refuse(w.Header(), q.dialect(), status, err)
+			b.refuse(w.Header(), q.place.spot, q.dialect(), status, err)
 		}
 		if status != statusGone { // where nobody listens
 			g.send(w, r, status, b.frame, b.out)
@@ -105,11 +105,15 @@ func (g *Gateway) predict(p place, find find) http.HandlerFunc {
 }
 
 // refuse makes err the answer.
-func (b *buffers) refuse(h http.Header, d Dialect, status int, err error) {
+func (b *buffers) refuse(h http.Header, at *spot, d Dialect, status int, err error) {
 	if status == http.StatusMethodNotAllowed {
 		h.Set("Allow", http.MethodPost)
 	}
 	retryAfter(h, err)
+	if e, ok := errors.AsType[*limited](err); ok && at.label == routeLabel { // a route's own form has no place for what limits say
+		b.frame, b.out = wire.Frame{ContentType: problemType}, e.problem(b.out[:0])
+		return
+	}
 	b.frame, b.out = wire.Frame{}, d.Error(b.out[:0], status, public(err))
 }
 

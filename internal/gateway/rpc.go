@@ -88,7 +88,7 @@ type findRPC func(t *table, b *buffers) (s *Service, version string, err error)
 func (g *Gateway) predictRPC(ctx context.Context, b *buffers, p place, find findRPC) error {
 	start := g.options.Now()
 	q := question{place: p}
-	c := call{at: start, ctx: ctx, facts: &b.rpc, fields: &b.rpc, body: &b.rpc, header: b.rpc.header, secure: b.rpc.secure()}
+	c := call{at: start, ctx: ctx, facts: g.fromRPC(&b.rpc, &b.behind), fields: &b.rpc, body: &b.rpc, header: b.rpc.header, secure: b.rpc.secure()}
 	var err error
 	if q.service, q.version, err = find(g.services.Load(), b); err == nil {
 		err = g.answer(b, &c, &q)

@@ -40,6 +40,8 @@ type ServiceOptions struct {
 
 	Tensorflow bool // /v1/models speaks TensorFlow Serving's protocol rather than KServe's
 	InFlight   int  // requests answered at once at most; 0: no bound
+
+	Limits []*Limit // to which its clients are held, all of them
 }
 
 // VariantOptions are a variant's settings.

@@ -68,7 +68,11 @@ func (t *tallies) add(d *decision, status int, took time.Duration) {
 		s.cells[key] = cell
 	}
 	cell.Requests++
-	if d.shed { // no fault of the variant's
+	switch { // no fault of the variant's
+	case d.limited:
+		cell.Limited++
+		return
+	case d.shed:
 		cell.Shed++
 		return
 	}
