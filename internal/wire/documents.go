@@ -102,26 +102,72 @@ func AppendModelList(dst []byte, names []string) []byte {
 }
 
 // AppendModelMetadata appends what a model takes and gives, with -1 where any size goes. Outputs on demand are among the outputs: a
-// request may name them.
+// request may name them. What the protocol has no place for stands in a tensor's parameters, as MLServer has them there: on_demand, an
+// output given to those alone who ask for it; columns, the names along the last dimension; labels, those of classes; absent_zero.
 func AppendModelMetadata(dst []byte, m ModelInfo) []byte {
 	dst = appendText(append(dst, `{"name":`...), m.Name)
 	dst = appendTexts(append(dst, `,"versions":`...), m.Versions)
 	dst = appendText(append(dst, `,"platform":`...), m.Platform)
-	dst = appendSpecs(append(dst, `,"inputs":`...), m.Signature.Inputs)
-	dst = appendSpecs(append(dst, `,"outputs":`...), m.Signature.Outputs)
+	dst = appendSpecs(append(dst, `,"inputs":`...), m.Signature.Inputs, true)
+	dst = appendSpecs(append(dst, `,"outputs":`...), m.Signature.Outputs, true)
 	return append(dst, '}')
 }
 
-func appendSpecs(dst []byte, specs []tensor.Spec) []byte {
+func appendSpecs(dst []byte, specs []tensor.Spec, parameters bool) []byte {
 	dst = append(dst, '[')
-	for i, p := range specs {
+	for i := range specs {
+		p := &specs[i]
 		dst = appendText(append(comma(dst, i), `{"name":`...), p.Name)
 		dst = append(dst, `,"datatype":"`...)
 		dst = append(dst, p.DType.String()...)
 		dst = append(dst, `","shape":`...)
-		dst = append(appendShape(dst, p.Shape), '}')
+		dst = appendShape(dst, p.Shape)
+		if parameters {
+			dst = appendParameters(dst, p)
+		}
+		dst = append(dst, '}')
 	}
 	return append(dst, ']')
+}
+
+// The parameters of a tensor in model metadata.
+const (
+	onDemandKey   = "on_demand"
+	absentZeroKey = "absent_zero"
+	columnsKey    = "columns"
+	labelsKey     = "labels"
+)
+
+// appendParameters appends what a tensor has beside name, type and shape, if anything.
+func appendParameters(dst []byte, p *tensor.Spec) []byte {
+	n := 0
+	key := func(name string) {
+		if n == 0 {
+			dst = append(dst, `,"parameters":{`...)
+		}
+		dst = append(append(append(comma(dst, n), '"'), name...), `":`...)
+		n++
+	}
+	if p.OnDemand {
+		key(onDemandKey)
+		dst = append(dst, "true"...)
+	}
+	if p.AbsentZero {
+		key(absentZeroKey)
+		dst = append(dst, "true"...)
+	}
+	if len(p.Columns) > 0 {
+		key(columnsKey)
+		dst = appendTexts(dst, p.Columns)
+	}
+	if len(p.Labels) > 0 {
+		key(labelsKey)
+		dst = appendTexts(dst, p.Labels)
+	}
+	if n > 0 {
+		dst = append(dst, '}')
+	}
+	return dst
 }
 
 func appendTexts(dst []byte, texts []string) []byte {

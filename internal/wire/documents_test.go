@@ -30,8 +30,9 @@ func TestDocumentsAsJSON(t *testing.T) {
 		string(AppendModelStatistics(nil, nil)):          `{"model_stats":[]}`,
 		string(AppendModelMetadata(nil, ModelInfo{})):    `{"name":"","versions":[],"platform":"","inputs":[],"outputs":[]}`,
 		string(AppendServerMetadata(nil, ServerInfo{"serin", "v1", []string{ExtensionBinary, ExtensionStatistics}})): `{"name":"serin","version":"v1","extensions":["binary_tensor_data","statistics"]}`,
-		string(AppendModelMetadata(nil, ModelInfo{Name: "m", Platform: "p", Signature: score})): `{"name":"m","versions":[],"platform":"p","inputs":[{"name":"input","datatype":"FP32","shape":[-1,3]}],` +
-			`"outputs":[{"name":"prediction","datatype":"FP32","shape":[-1]},{"name":"margin","datatype":"FP64","shape":[-1]}]}`,
+		string(AppendModelMetadata(nil, ModelInfo{Name: "m", Platform: "p", Signature: score})): `{"name":"m","versions":[],"platform":"p","inputs":[{"name":"input","datatype":"FP32","shape":[-1,3],` +
+			`"parameters":{"columns":["a","b","c"]}}],` +
+			`"outputs":[{"name":"prediction","datatype":"FP32","shape":[-1]},{"name":"margin","datatype":"FP64","shape":[-1],"parameters":{"on_demand":true}}]}`,
 		string(AppendModelConfig(nil, ModelInfo{Name: "m", Versions: []string{"3", "4"}, Platform: "p", Backend: "b", MaxRows: 9, Signature: score})): `{"name":"m","platform":"p","backend":"b",` +
 			`"version_policy":{"specific":{"versions":[3,4]}},"max_batch_size":9,"input":[{"name":"input","data_type":"TYPE_FP32","dims":[3]}],` +
 			`"output":[{"name":"prediction","data_type":"TYPE_FP32","dims":[]},{"name":"margin","data_type":"TYPE_FP64","dims":[]}]}`,

@@ -16,8 +16,8 @@ func appendSeldonModel(dst []byte, name, version, platform string, signature ten
 	dst = appendText(append(dst, `{"name":`...), name)
 	dst = appendTexts(append(dst, `,"versions":`...), []string{version})
 	dst = appendText(append(dst, `,"platform":`...), platform)
-	dst = appendSpecs(append(dst, `,"inputs":`...), signature.Inputs)
-	dst = appendSpecs(append(dst, `,"outputs":`...), answered(signature))
+	dst = appendSpecs(append(dst, `,"inputs":`...), signature.Inputs, false)
+	dst = appendSpecs(append(dst, `,"outputs":`...), answered(signature), false)
 	return append(dst, '}')
 }
 
@@ -26,8 +26,8 @@ func SeldonGraphMetadata(name, version, platform string, signature tensor.Signat
 	dst := appendText([]byte(`{"name":`), name)
 	dst = append(appendText(append(dst, `,"models":{`...), name), ':')
 	dst = appendSeldonModel(dst, name, version, platform, signature)
-	dst = appendSpecs(append(dst, `},"graphinputs":`...), signature.Inputs)
-	dst = appendSpecs(append(dst, `,"graphoutputs":`...), answered(signature))
+	dst = appendSpecs(append(dst, `},"graphinputs":`...), signature.Inputs, false)
+	dst = appendSpecs(append(dst, `,"graphoutputs":`...), answered(signature), false)
 	return append(dst, '}')
 }
 
