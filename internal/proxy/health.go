@@ -58,7 +58,7 @@ type health struct {
 type verdict uint8
 
 const (
-	unknown verdict = iota
+	unsaid verdict = iota
 	passes
 	fails
 )

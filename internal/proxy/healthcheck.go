@@ -41,7 +41,7 @@ func (u *Upstream) checked(ctx context.Context, in *instance, err error) {
 		}
 	} else {
 		in.good, in.bad = in.good+1, 0
-		if in.check == unknown || in.good >= c.Healthy {
+		if in.check == unsaid || in.good >= c.Healthy {
 			in.check = passes
 		}
 		if in.aside && in.check == passes { // it need not wait to be tried
@@ -59,7 +59,7 @@ func (u *Upstream) checked(ctx context.Context, in *instance, err error) {
 func (u *Upstream) forgetChecks() {
 	u.mu.Lock()
 	for _, in := range u.all {
-		in.check, in.good, in.bad = unknown, 0, 0
+		in.check, in.good, in.bad = unsaid, 0, 0
 	}
 	u.settleAll()
 	told := u.told()
