@@ -25,7 +25,7 @@ func (h grpcHealth) Check(_ context.Context, r *health.HealthCheckRequest) (*hea
 		if s == nil {
 			return nil, status.Errorf(codes.NotFound, "no service named %q", r.Service)
 		}
-		serving = s.Live() != nil && !h.gateway.Draining()
+		serving = s.Available() && !h.gateway.Draining()
 	}
 	answer := &health.HealthCheckResponse{Status: health.HealthCheckResponse_NOT_SERVING}
 	if serving {

@@ -18,6 +18,8 @@ const (
 func (g *Gateway) access(ctx context.Context, q *question, b *buffers, a answered) {
 	level, text := slog.LevelDebug, "request"
 	switch {
+	case b.decision.fellBack && !b.decision.shed && !b.decision.hurried:
+		level, text = slog.LevelWarn, "request answered by the fallback"
 	case a.status >= http.StatusInternalServerError && a.status != http.StatusNotImplemented && !b.decision.shed && !b.decision.hurried:
 		level, text = slog.LevelError, "request failed"
 	case a.status >= http.StatusBadRequest:
@@ -45,7 +47,10 @@ func (g *Gateway) access(ctx context.Context, q *question, b *buffers, a answere
 		attrs = append(attrs, slog.String("variant", d.answered.Name()))
 	}
 	attrs = append(attrs, slog.String("dialect", q.place.label), slog.String("route", q.place.route), slog.Int("status", a.status),
-		slog.Int64("micros", a.took.Microseconds()), slog.Int("bytesIn", len(b.body)), slog.Int("bytes", len(b.out)))
+		slog.Int64("micros", a.took.Microseconds()), slog.Int("bytesIn", len(b.body)), slog.Int64("bytes", max(b.pass.sent, int64(len(b.out)))))
+	if instance := b.pass.answer.Instance; instance != "" {
+		attrs = append(attrs, slog.String("instance", instance))
+	}
 	if a.err != nil {
 		attrs = append(attrs, slog.Any("error", a.err))
 	}

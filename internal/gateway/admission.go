@@ -6,9 +6,19 @@ import "github.com/serin-ml/serin/internal/fault"
 func (s *Service) admit() error {
 	if n := s.inFlight.Add(1); s.options.InFlight > 0 && n > int64(s.options.InFlight) {
 		s.inFlight.Add(-1)
-		return soon{fault.Unavailablef("service %q is answering %d requests already; ask again in a second", s.Name(), s.options.InFlight)}
+		return s.crowded()
 	}
 	return nil
+}
+
+// full tells whether nobody would be let in now.
+func (s *Service) full() bool {
+	return s.options.InFlight > 0 && s.inFlight.Load() >= int64(s.options.InFlight)
+}
+
+// crowded says that there is no room.
+func (s *Service) crowded() error {
+	return soon{fault.Unavailablef("service %q is answering %d requests already; ask again in a second", s.Name(), s.options.InFlight)}
 }
 
 func (s *Service) leave() { s.inFlight.Add(-1) }

@@ -37,6 +37,10 @@ func describe(ctx context.Context, g *Gateway, t *table) (body []byte, whole boo
 	whole = true
 	for _, s := range t.list {
 		live := s.Live()
+		if !s.speaks {
+			tags = append(tags, object{{"name", s.Name()}, {"description", "Requests are passed on as they come, at " + s.places() + "."}})
+			continue
+		}
 		if live == nil {
 			tags = append(tags, object{{"name", s.Name()}, {"description", "No version is ready to answer."}})
 			continue

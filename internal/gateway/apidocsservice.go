@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/tensor"
@@ -94,12 +93,16 @@ func (v *serviceDocs) tag() object {
 		}
 		return told
 	}
-	text := "Model " + v.live.Name + ", version " + strconv.Itoa(v.live.Number)
+	text := "Model " + v.live.Name + ", version " + v.live.number()
 	if v.live.Semver != "" {
 		text += " (" + v.live.Semver + ")"
 	}
+	text += ", answered by the " + v.live.Runtime + " runtime."
+	if v.live.Runtime == RuntimeUpstream {
+		text = "Answered by a server of its own."
+	}
 	return object{
-		{"name", v.service.Name()}, {"description", text + ", answered by the " + v.live.Runtime + " runtime."},
+		{"name", v.service.Name()}, {"description", text},
 		{"x-serin-inputs", specs(v.signature.Inputs)}, {"x-serin-outputs", specs(v.signature.Outputs)},
 	}
 }
@@ -171,7 +174,7 @@ func (v *serviceDocs) answer(x wire.Exchange, explain bool) any {
 		}
 	}
 	body, err := x.Answer(nil, wire.Meta{
-		Service: v.service.Name(), Model: v.live.Name, Version: strconv.Itoa(v.live.Number), Semver: v.live.Semver, ID: exampleDecision,
+		Service: v.service.Name(), Model: v.live.Name, Version: v.live.number(), Semver: v.live.Semver, ID: exampleDecision,
 		Variant: v.service.variants[0].Name(),
 	}, response)
 	if err != nil {

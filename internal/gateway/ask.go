@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"github.com/serin-ml/serin/internal/fault"
@@ -13,13 +12,16 @@ import (
 	"github.com/serin-ml/serin/internal/wire"
 )
 
+// recovered makes an error of a panic. It is for the log: a client is not told.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fault.Internalf("panic: %v\n%s", p, debug.Stack())
+	}
+}
+
 // answer decodes the body, asks the model within the service's deadline and leaves what it says, encoded, in b.out.
 func (g *Gateway) answer(b *buffers, c *call, q *question) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fault.Internalf("panic: %v\n%s", p, debug.Stack()) // for the log: a client is not told
-		}
-	}()
+	defer recovered(&err)
 	d := &b.decision
 	d.service = q.service
 	refused := g.hold(d, c, q.place.spot)
@@ -45,10 +47,34 @@ func (g *Gateway) answer(b *buffers, c *call, q *question) (err error) {
 	defer q.service.leave()
 	// How fast the client sends is its own affair; the time of the service begins with the last byte.
 	begin := time.Now()
+	for {
+		failed := g.attempt(b, c, q, id, begin)
+		if failed == nil {
+			return nil
+		}
+		f := failureOf(failed, statusOf(failed))
+		if d.timedOut {
+			f = tooLate
+		}
+		d.failed(f)
+		if err == nil || f != none { // a variant that takes something else has not been asked for it
+			err = failed
+		}
+		if c.ctx.Err() != nil || !g.another(d, f, begin.Add(q.service.options.Timeout)) { // a question changes nothing: it may be asked again
+			return err
+		}
+	}
+}
+
+// attempt asks the model of the variant that is to answer, within what is left of the service's time since begin, and encodes its answer.
+func (g *Gateway) attempt(b *buffers, c *call, q *question, id string, begin time.Time) (err error) {
+	defer recovered(&err)
+	d := &b.decision
 	patience := q.service.options.Timeout
+	started := time.Now()
 	exchange, err := q.decode(b, c)
 	decoded := time.Now()
-	b.spent.decode = decoded.Sub(begin)
+	b.spent.decode = decoded.Sub(started)
 	if err != nil {
 		return err
 	}
@@ -66,6 +92,9 @@ func (g *Gateway) answer(b *buffers, c *call, q *question) (err error) {
 	response, err := d.live.Model.Predict(ctx, request)
 	asked := time.Now()
 	b.spent.model = asked.Sub(decoded)
+	if d.answered.options.Upstream != nil {
+		d.upstream += b.spent.model
+	}
 	if err == nil {
 		err = ctx.errAt(asked)
 	}
@@ -116,7 +145,7 @@ func (q *question) decode(b *buffers, c *call) (wire.Exchange, error) {
 // meta is what the answer tells beside tensors.
 func (q *question) meta(d *decision, id string) wire.Meta {
 	m := wire.Meta{
-		Service: q.service.Name(), Model: d.live.Name, Version: strconv.Itoa(d.live.Number), Semver: d.live.Semver, ID: id,
+		Service: q.service.Name(), Model: d.live.Name, Version: d.live.number(), Semver: d.live.Semver, ID: id,
 		Variant: d.answered.Name(), Token: d.token,
 	}
 	if q.place.label == routeLabel { // no other dialect has a place for it

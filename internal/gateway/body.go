@@ -26,6 +26,11 @@ func readBody(b *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int
 	} else {
 		err = inflate(b, body, encoding, limit)
 	}
+	return unread(err, r)
+}
+
+// unread tells why a body could not be read, nil if it could.
+func unread(err error, r *http.Request) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) { // which also ends the request's context, though its client is there
 		return &statusError{http.StatusRequestTimeout, fault.Invalidf("the body did not come in time")}
 	}

@@ -78,6 +78,7 @@ type buffers struct {
 	http     httpCall
 	rpc      rpcCall
 	behind   behind
+	pass     passed
 }
 
 // spent is where the time of a request went, as far as it came. Rows is how many it asked for.
@@ -99,6 +100,7 @@ const keepBuffers = 1 << 20
 func (b *buffers) release() {
 	b.http, b.behind, b.body = httpCall{}, behind{}, nil
 	b.rpc.free()
+	b.pass.reset()
 	if b.in.Cap() <= keepBuffers && cap(b.out) <= keepBuffers {
 		scratch.Put(b)
 	}

@@ -3,7 +3,6 @@ package gateway
 import (
 	"math"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/serin-ml/serin/internal/event"
@@ -22,9 +21,12 @@ type decision struct {
 	service    *Service
 	policy     *traffic.Policy // nil: the service has none
 	choice     traffic.Choice
-	assigned   *Variant // that was to answer
-	answered   *Variant // that does
-	live       *Live    // its version
+	assigned   *Variant    // that was to answer
+	own        *Live       // its version; nil: it had none ready
+	answered   *Variant    // that does
+	live       *Live       // its version
+	tried      traffic.Set // variants that have been asked
+	pinned     bool        // the request names its version: no other answers it
 	reason     event.Reason
 	propensity float64
 	unit       [traffic.MaxUnit]byte // as it is written down
@@ -33,11 +35,14 @@ type decision struct {
 	token      string
 	requestID  string // the client's own
 	timedOut   bool
-	hurried    bool   // timed out, by a time of the caller's own that is shorter than the service's
-	shed       bool   // refused, for there was no room
-	limited    bool   // refused, for its client had asked too often
-	bodies     bodies // to be captured
-	put        bool   // the model was asked
+	hurried    bool          // timed out, by a time of the caller's own that is shorter than the service's
+	shed       bool          // refused, for there was no room
+	limited    bool          // refused, for its client had asked too often
+	failure    failure       // how the assigned variant failed, whoever answered then
+	fellBack   bool          // the fallback answered
+	upstream   time.Duration // how long upstreams took of it
+	bodies     bodies        // to be captured
+	put        bool          // the model was asked
 	response   *tensor.Response
 
 	label  string // of a single row
@@ -92,12 +97,16 @@ func (g *Gateway) decide(d *decision, c *call, pinned string) error {
 	d.assigned = s.variants[d.choice.Variant]
 	d.propensity = d.choice.Propensity
 	if named != nil {
-		d.assigned, d.reason, d.propensity = named, event.Match, 1
-	} else if d.live = d.assigned.Live(); d.live == nil {
-		d.failOver()
+		d.assigned, d.reason, d.propensity, d.pinned = named, event.Match, 1, true
+	} else {
+		d.live = d.assigned.Live()
 	}
-	if d.answered == nil {
-		d.answered = d.assigned
+	d.answered, d.own = d.assigned, d.live
+	if d.live == nil || s.options.Failover && !d.assigned.available() {
+		d.failed(unready)
+		if d.failOver() {
+			g.metrics.failedOver(d.assigned, unready)
+		}
 	}
 	g.sign(d, c.header)
 	if d.live == nil {
@@ -114,7 +123,7 @@ func (s *Service) pinned(version string) (*Variant, *Live, error) {
 			WithHint("leave the version out of the path; `pinned: true` in serin.yaml lets calls name one")
 	}
 	for _, v := range s.variants {
-		if live := v.Live(); live != nil && strconv.Itoa(live.Number) == version {
+		if live := v.Live(); live != nil && live.number() == version {
 			return v, live, nil
 		}
 	}
@@ -122,28 +131,6 @@ func (s *Service) pinned(version string) (*Variant, *Live, error) {
 		return nil, nil, notThisVersion(version, live)
 	}
 	return nil, nil, nil
-}
-
-// failOver finds another variant for a request whose own has no version ready.
-func (d *decision) failOver() {
-	if d.policy == nil {
-		return
-	}
-	var without traffic.Set
-	for i, v := range d.service.variants {
-		if v.Live() == nil {
-			without |= traffic.SetOf(i)
-		}
-	}
-	second := d.policy.PickAmong(d.choice, without)
-	if second.Variant < 0 {
-		return
-	}
-	d.answered = d.service.variants[second.Variant]
-	d.live = d.answered.Live()
-	if d.reason == event.Weights { // a match, and what was set by hand, stay out of comparisons whoever answers
-		d.reason = event.Failover
-	}
 }
 
 // sign puts the token on the answer.
@@ -167,12 +154,15 @@ func (d *decision) record(status int, took time.Duration) event.Decision {
 	r := event.Decision{
 		ID: d.id, At: d.at, Service: d.service.Name(), Unit: string(d.unit[:d.unitLen]), RequestID: d.requestID,
 		Assigned: d.assigned.Name(), Answered: d.answered.Name(), Reason: d.reason, Propensity: d.propensity,
-		Status: uint16(status), Micros: micros(took), Label: d.label[:min(len(d.label), longestText)], Score: d.score,
+		Status: uint16(status), Micros: micros(took), UpstreamMicros: micros(d.upstream), Label: d.label[:min(len(d.label), longestText)], Score: d.score,
 	}
 	if d.policy != nil {
 		r.Epoch, r.PolicyVersion, r.Alone = d.policy.Epoch, d.policy.Version, !d.choice.Unit.Known()
 	}
-	if d.live != nil {
+	switch {
+	case d.fellBack:
+		r.Answered = answeredByFallback
+	case d.live != nil:
 		r.Version = d.live.Digest
 	}
 	return r

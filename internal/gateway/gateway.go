@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -119,15 +120,38 @@ func (g *Gateway) SetServices(list []*Service) {
 				g.options.Shadows.Adopt(shadow.lane)
 			}
 		}
-		if len(s.options.Routes) > 0 && t.routes == nil {
-			t.routes = new(routes)
-		}
-		g.addRoutes(t.routes, s)
-		if s.options.Default || len(list) == 1 {
+		g.addOwn(t, s)
+		if s.speaks && (s.options.Default || len(list) == 1) {
 			t.byDefault = s
 		}
 	}
 	g.services.Store(t)
+}
+
+// addOwn adds the paths of a service's own: under its hosts, or under all.
+func (g *Gateway) addOwn(t *table, s *Service) {
+	if len(s.options.Prefixes)+len(s.options.Routes)+len(s.options.Hosts) == 0 {
+		return
+	}
+	if len(s.options.Hosts) == 0 {
+		if t.own == nil {
+			t.own = new(routes)
+		}
+		g.addRoutes(t.own, s)
+		g.addPrefixes(t.own, "", s)
+		return
+	}
+	if t.hosts == nil {
+		t.hosts = map[string]*routes{}
+	}
+	for _, host := range s.options.Hosts {
+		host = HostName(host)
+		if t.hosts[host] == nil {
+			t.hosts[host] = new(routes)
+		}
+		g.addRoutes(t.hosts[host], s)
+		g.addPrefixes(t.hosts[host], host, s)
+	}
 }
 
 // Services returns the services that are answered for now.
@@ -144,13 +168,26 @@ func (g *Gateway) Drain() { g.draining.Store(true) }
 func (g *Gateway) Part() { g.part() }
 
 // ServeHTTP answers one request. A panic below it costs that request alone.
+//
+// What it is for is told by, in this order: the exact host and the longest prefix or route under it; the longest prefix or route under any
+// host; Serin's own paths, among them the dialects', which name a service or take the default one. Before all of them comes /.serin/, where
+// Serin's own paths are once more.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header()["X-Content-Type-Options"] = g.nosniff
-	if h := g.routed(r); h != nil {
-		h.ServeHTTP(w, r)
+	if strings.HasPrefix(r.URL.Path, "/"+reserved+"/") {
+		w.Header()["X-Content-Type-Options"] = g.nosniff
+		http.StripPrefix("/"+reserved, g.mux).ServeHTTP(w, r)
 		return
 	}
-	g.mux.ServeHTTP(w, r)
+	h := g.routed(g.services.Load(), r)
+	if p, ok := h.(*passage); ok { // what is passed on has the header that it had
+		p.ServeHTTP(w, r)
+		return
+	}
+	w.Header()["X-Content-Type-Options"] = g.nosniff
+	if h == nil {
+		h = g.mux
+	}
+	h.ServeHTTP(w, r)
 }
 
 // table is the services of one moment.
@@ -158,7 +195,23 @@ type table struct {
 	list      []*Service
 	byName    map[string]*Service
 	byDefault *Service
-	routes    *routes // nil: there are none
+	hosts     map[string]*routes // by name; nil: there are none
+	own       *routes            // under all hosts; nil: there are none
+}
+
+// spoken finds a service by name for those who speak a dialect.
+func (t *table) spoken(name string) (*Service, error) {
+	s, err := t.named(name)
+	if err == nil && !s.speaks {
+		return nil, notSpoken(s)
+	}
+	return s, err
+}
+
+// notSpoken says that a service cannot be asked in a dialect.
+func notSpoken(s *Service) error {
+	return fault.NotFoundf("service %q is passed on as it comes, at hosts and paths of its own", s.Name()).
+		WithHint("`dialect:` at its variants lets it be asked by name")
 }
 
 // named finds a service by name.

@@ -16,6 +16,8 @@ const (
 	Failed   = "failed"   // nothing is live: what the reference names does not exist or could not be loaded
 	Degraded = "degraded" // a version is live, but what the reference names now does not exist or could not be loaded
 	Unloaded = "unloaded" // nothing is live, because somebody wants it so
+
+	Unavailable = "unavailable" // of an upstream: none of its instances may be asked, as far as is known
 )
 
 // State returns what the service can say of itself: that of the variant that is worst off.
@@ -29,12 +31,25 @@ func (s *Service) State() string {
 	return worst
 }
 
-var badness = map[string]int{Ready: 0, Degraded: 1, Loading: 2, Unloaded: 3, Failed: 4}
+var badness = map[string]int{Ready: 0, Degraded: 1, Loading: 2, Unloaded: 3, Unavailable: 4, Failed: 5}
 
-// isLive tells whether every variant has a version that answers.
+// isLive tells whether every variant has a version that answers, and one of them at least can be asked now; where none can, a fallback will
+// do.
 func (s *Service) isLive() bool {
+	available := s.options.Fallback != nil
 	for _, v := range s.variants {
 		if v.Live() == nil {
+			return false
+		}
+		available = available || v.available()
+	}
+	return available
+}
+
+// asksOut tells whether the service is up to others than this server: every variant is an upstream.
+func (s *Service) asksOut() bool {
+	for _, v := range s.variants {
+		if v.options.Upstream == nil {
 			return false
 		}
 	}
@@ -48,6 +63,8 @@ func (v *Variant) State() string {
 		return Unloaded
 	case st.live != nil && st.err != nil:
 		return Degraded
+	case st.live != nil && !v.available():
+		return Unavailable
 	case st.live != nil:
 		return Ready
 	case st.err != nil:
@@ -85,7 +102,7 @@ func (g *Gateway) report() (health, bool) {
 			live++
 		case line.State == Unloaded: // it is missed by nobody
 		default:
-			missing = missing || !s.options.Found || line.State == Loading && !g.wasReady.Load()
+			missing = missing || !s.options.Found && !s.asksOut() || (line.State == Loading || s.asksOut()) && !g.wasReady.Load()
 		}
 		h.Services = append(h.Services, line)
 	}
@@ -125,6 +142,9 @@ func (g *Gateway) whetherServiceReady(s *Service, version string) error {
 		return errDraining
 	}
 	_, err := s.liveVersion(version)
+	if err == nil && !s.Available() {
+		err = notReady(s)
+	}
 	return err
 }
 

@@ -9,14 +9,16 @@ import (
 
 // metrics are the data plane's. Every label value comes from the configuration, the registry or a fixed list, never from a request.
 type metrics struct {
-	requests *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
-	inFlight *prometheus.GaugeVec
-	unrouted *prometheus.CounterVec
-	sheds    *prometheus.CounterVec
-	limits   *prometheus.CounterVec
-	seldon   *seldonMetrics // nil: not wanted
-	kserve   *kserveMetrics // nil: not wanted
+	requests  *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+	inFlight  *prometheus.GaugeVec
+	unrouted  *prometheus.CounterVec
+	sheds     *prometheus.CounterVec
+	fallbacks *prometheus.CounterVec
+	failovers *prometheus.CounterVec
+	limits    *prometheus.CounterVec
+	seldon    *seldonMetrics // nil: not wanted
+	kserve    *kserveMetrics // nil: not wanted
 }
 
 func newMetrics(o *Options) metrics {
@@ -46,9 +48,17 @@ func newMetrics(o *Options) metrics {
 			Name: "serin_rate_limited_total",
 			Help: "Requests refused because their client had asked as often as a limit allows.",
 		}, []string{"service", "limit"}),
+		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "serin_fallbacks_total",
+			Help: "Requests that the fallback answered in place of the variant they were assigned to: after a timeout, an error, because nothing was available, or under overload.",
+		}, []string{"service", "variant", "why"}),
+		failovers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "serin_failovers_total",
+			Help: "Times that another variant was asked in place of one that had failed.",
+		}, []string{"service", "variant", "why"}),
 	}
 	if o.Metrics != nil {
-		o.Metrics.MustRegister(m.requests, m.seconds, m.inFlight, m.unrouted, m.sheds, m.limits)
+		o.Metrics.MustRegister(m.requests, m.seconds, m.inFlight, m.unrouted, m.sheds, m.fallbacks, m.failovers, m.limits)
 	}
 	for _, name := range o.MetricAliases {
 		switch name {
@@ -71,7 +81,9 @@ type series struct {
 }
 
 // statuses are those of answers, each at its place in what is kept by status.
-var statuses = [...]int{200, 400, 404, 405, 408, 409, 413, 415, 429, statusGone, 500, 501, 503, 504}
+var statuses = [...]int{
+	200, 404, 304, 400, 401, 403, 405, 408, 409, 413, 415, 422, 429, statusGone, 500, 501, 502, 503, 504, 101, 201, 202, 204, 206, 301, 302, 303, 307, 308,
+}
 
 // codeText is the status as metrics tell it.
 func codeText(status int) string { return strconv.Itoa(status) }
@@ -112,6 +124,9 @@ func (m *metrics) done(v *Variant, at *spot, b *buffers, a answered) {
 	s := m.of(v, at)
 	m.count(s, v, at, a.status)
 	s.seconds.Observe(a.took.Seconds())
+	if at.label == passLabel {
+		return
+	}
 	if m.seldon != nil {
 		m.seldon.done(s, v, at, b, a)
 	}
@@ -135,12 +150,31 @@ func (m *metrics) count(s *series, v *Variant, at *spot, status int) {
 	}
 }
 
-// expect makes the counters of what a service refuses be there before it refuses: the first one is an increase then, which alarms see.
+// expect makes the counters of what a service refuses, and of what others answer for its variants, be there before there is any: the first one
+// is an increase then, which alarms see.
 func (m *metrics) expect(s *Service) {
 	m.sheds.WithLabelValues(s.Name())
 	for _, l := range s.options.Limits {
 		m.limits.WithLabelValues(s.Name(), l.options.Name)
 	}
+	for _, v := range s.variants {
+		for f := erred; f <= crowded; f++ {
+			if s.options.Fallback != nil {
+				m.fallbacks.WithLabelValues(s.Name(), v.Name(), f.String())
+			}
+			if s.options.Failover && f != tooLate {
+				m.failovers.WithLabelValues(s.Name(), v.Name(), f.String())
+			}
+		}
+	}
+}
+
+func (m *metrics) fellBack(v *Variant, f failure) {
+	m.fallbacks.WithLabelValues(v.service.Name(), v.Name(), f.String()).Inc()
+}
+
+func (m *metrics) failedOver(v *Variant, f failure) {
+	m.failovers.WithLabelValues(v.service.Name(), v.Name(), f.String()).Inc()
 }
 
 // limited counts a request that limits refused.

@@ -72,7 +72,7 @@ func (m *seldonMetrics) done(of *series, v *Variant, at *spot, b *buffers, a ans
 	if b.spent.model > 0 {
 		observe(&s.client[i], b.spent.model.Seconds(), func() prometheus.Observer {
 			_, method, code := at.asSeldon(a.status)
-			return m.client.WithLabelValues(v.service.Name(), v.Name(), live.version(), "/predict", method, code, live.Name, "", strconv.Itoa(live.Number))
+			return m.client.WithLabelValues(v.service.Name(), v.Name(), live.version(), "/predict", method, code, live.Name, "", live.number())
 		})
 	}
 }
@@ -115,13 +115,21 @@ func (l *Live) version() string {
 	return strconv.Itoa(l.Number)
 }
 
+// number is the version's as protocols tell it: what is in no registry has its semantic version in its place.
+func (l *Live) number() string {
+	if l.Runtime == RuntimeUpstream && l.Semver != "" {
+		return l.Semver
+	}
+	return strconv.Itoa(l.Number)
+}
+
 // fed counts a feedback call of the Seldon protocol, by the variant that it is about.
 func (m *seldonMetrics) fed(t *table, o *event.Outcome) {
 	labels := []string{o.Service, o.Variant, "", "", "", "", "feedback"}
 	if s := t.byName[o.Service]; s != nil {
 		for _, v := range s.variants {
 			if live := v.Live(); v.Name() == o.Variant && live != nil {
-				labels[2], labels[3], labels[5] = live.version(), live.Name, strconv.Itoa(live.Number)
+				labels[2], labels[3], labels[5] = live.version(), live.Name, live.number()
 			}
 		}
 	}

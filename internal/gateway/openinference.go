@@ -3,7 +3,6 @@ package gateway
 import (
 	"net/http"
 	"slices"
-	"strconv"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/wire"
@@ -58,6 +57,9 @@ func byModel(t *table, r *http.Request) (*Service, string, error) {
 // clients look for.
 func (t *table) model(name string) (*Service, error) {
 	if s := t.byName[name]; s != nil {
+		if !s.speaks {
+			return nil, notSpoken(s)
+		}
 		return s, nil
 	}
 	return nil, fault.NotFoundf("Request for unknown model: no service named %.80q", name)
@@ -75,11 +77,13 @@ func (g *Gateway) serverInfo() wire.ServerInfo {
 	}}
 }
 
-// names are those of the services.
+// names are those of the services that can be asked by name.
 func (g *Gateway) names() []string {
 	names := []string{}
 	for _, s := range g.Services() {
-		names = append(names, s.Name())
+		if s.speaks {
+			names = append(names, s.Name())
+		}
 	}
 	return names
 }
@@ -119,10 +123,10 @@ func (g *Gateway) modelInfo(name, version string) (wire.ModelInfo, error) {
 
 // info is what is said of a version of the service's model. Where none is named, the versions are all that are live.
 func (s *Service) info(live *Live, version string) wire.ModelInfo {
-	versions := []string{strconv.Itoa(live.Number)}
+	versions := []string{live.number()}
 	for _, v := range s.variants {
-		if l := v.Live(); version == "" && l != nil && !slices.Contains(versions, strconv.Itoa(l.Number)) {
-			versions = append(versions, strconv.Itoa(l.Number))
+		if l := v.Live(); version == "" && l != nil && !slices.Contains(versions, l.number()) {
+			versions = append(versions, l.number())
 		}
 	}
 	return wire.ModelInfo{
@@ -141,7 +145,7 @@ func (s *Service) liveVersion(version string) (*Live, error) {
 		return first, nil
 	}
 	for _, v := range s.variants {
-		if live := v.Live(); live != nil && strconv.Itoa(live.Number) == version {
+		if live := v.Live(); live != nil && live.number() == version {
 			return live, nil
 		}
 	}

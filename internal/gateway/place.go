@@ -57,7 +57,7 @@ type find func(t *table, r *http.Request) (s *Service, version string, err error
 
 // byPath finds what the path names.
 func byPath(t *table, r *http.Request) (*Service, string, error) {
-	s, err := t.named(r.PathValue("name"))
+	s, err := t.spoken(r.PathValue("name"))
 	return s, r.PathValue("version"), err
 }
 
@@ -92,12 +92,19 @@ func (g *Gateway) predict(p place, find find) http.HandlerFunc {
 		status := http.StatusOK
 		if err != nil {
 			status = statusOf(err)
-			b.refuse(w.Header(), q.place.spot, q.dialect(), status, err)
 		}
-		if status != statusGone { // where nobody listens
+		switch f := b.decision.standIn(err, status); {
+		case status == statusGone: // nobody listens
+			b.out = b.out[:0]
+		case f != nil:
+			status = g.fallBack(w, b, f)
+		default:
+			if err != nil {
+				b.refuse(w.Header(), q.place.spot, q.dialect(), status, err)
+			}
 			g.send(w, r, status, b.frame, b.out)
 		}
-		g.done(b, &c, &q, answered{status, g.options.Now().Sub(start), err})
+		g.done(b, &c, &q, answered{status: status, took: g.options.Now().Sub(start), err: err})
 		if status == statusGone {
 			hangUp()
 		}
@@ -122,19 +129,23 @@ type answered struct {
 	status int
 	took   time.Duration
 	err    error
+	told   bool // it has been taken down already
 }
 
 // done takes down an answered request.
 func (g *Gateway) done(b *buffers, c *call, q *question, a answered) {
 	d := &b.decision
-	b.sample(q.place.label, a.status)
+	passed := q.place.label == passLabel
+	if !passed {
+		b.sample(q.place.label, a.status)
+	}
 	var variant *Variant
 	if d.assigned != nil {
 		variant = d.assigned
 		if g.options.Recorder != nil {
 			g.options.Recorder.done(d, a.status, a.took)
 		}
-		if d.live != nil {
+		if d.live != nil && !passed {
 			d.live.statistics.add(d.at, &b.spent, a)
 		}
 	} else if q.service != nil {

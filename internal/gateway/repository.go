@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/wire"
@@ -55,14 +54,17 @@ func (g *Gateway) routeRepository() {
 func (g *Gateway) index(q wire.RepositoryQuery) []wire.RepositoryEntry {
 	list := []wire.RepositoryEntry{}
 	for _, s := range g.Services() {
+		if !s.speaks {
+			continue
+		}
 		missing := wire.RepositoryEntry{Name: s.Name()}
-		seen := map[int]bool{}
+		seen := map[string]bool{}
 		for _, v := range s.variants {
 			live := v.Live()
 			switch state := v.State(); {
-			case live != nil && !seen[live.Number]:
-				seen[live.Number] = true
-				list = append(list, wire.RepositoryEntry{Name: s.Name(), Version: strconv.Itoa(live.Number), State: wire.StateReady})
+			case live != nil && !seen[live.number()]:
+				seen[live.number()] = true
+				list = append(list, wire.RepositoryEntry{Name: s.Name(), Version: live.number(), State: wire.StateReady})
 			case live != nil:
 			case state == Failed:
 				missing.State, missing.Reason = wire.StateUnavailable, "it could not be loaded"
@@ -95,7 +97,7 @@ func (g *Gateway) control(ctx context.Context, call wire.RepositoryCall, load bo
 	if !g.options.RepositoryControl || g.options.Repository == nil {
 		return failed(&statusError{http.StatusForbidden, fault.Invalidf("this server lets no client load and unload models")})
 	}
-	if _, err := g.services.Load().named(call.Model); err != nil {
+	if _, err := g.services.Load().spoken(call.Model); err != nil {
 		return failed(err)
 	}
 	if call.Config != "" || len(call.Files) > 0 {

@@ -55,11 +55,24 @@ func decode(d Dialect, body []byte, call wire.Call, s tensor.Signature, l wire.L
 // parameterPrefix keeps the names that people give to parameters apart from those of Serin's own paths.
 const parameterPrefix = "route."
 
-// routes are those of all services, by the segments of their paths. At each segment the text itself comes before a parameter.
+// routes are those of all services under one host, or under all, by the segments of their paths. At each segment the text itself comes
+// before a parameter.
 type routes struct {
 	texts     map[string]*routes
 	parameter *routes
 	ends      []routeEnd // by method
+	passages  passages
+}
+
+// below returns the node of a segment's text below n, which may be new.
+func (n *routes) below(text string) *routes {
+	if n.texts == nil {
+		n.texts = map[string]*routes{}
+	}
+	if n.texts[text] == nil {
+		n.texts[text] = new(routes)
+	}
+	return n.texts[text]
 }
 
 type routeEnd struct {
@@ -82,13 +95,7 @@ func (g *Gateway) addRoutes(to *routes, s *Service) {
 				n = n.parameter
 				continue
 			}
-			if n.texts == nil {
-				n.texts = map[string]*routes{}
-			}
-			if n.texts[part.text] == nil {
-				n.texts[part.text] = new(routes)
-			}
-			n = n.texts[part.text]
+			n = n.below(part.text)
 		}
 		if !slices.ContainsFunc(n.ends, func(e routeEnd) bool { return e.method == r.Method }) {
 			at := place{spot: g.spotAt(spot{label: routeLabel, route: r.Path.text}), dialect: r.Dialect}
@@ -146,15 +153,34 @@ func (m *routeMatch) find(n *routes, rest string) bool {
 // yielding are paths of Serin's own whose names are anybody's. A route that has one has it with all methods.
 var yielding = []string{"/predict", "/send-feedback", "/invocations", "/ping", "/health", "/health/ping", "/health/status", "/version"}
 
-// routed returns the handler of the route that a request takes, nil if it takes none. Routes come before Serin's own paths; a path whose
-// routes have other methods is refused only where Serin has none of that path.
-func (g *Gateway) routed(r *http.Request) http.Handler {
-	t := g.services.Load()
-	if t.routes == nil || !strings.HasPrefix(r.URL.Path, "/") {
+// routed returns the handler of the prefix or the route that a request takes, nil if it takes none. What a service has under the request's
+// host comes before what it has under all. Both come before Serin's own paths; a path whose routes have other methods is refused only
+// where Serin has none of that path.
+func (g *Gateway) routed(t *table, r *http.Request) http.Handler {
+	if t.own == nil && t.hosts == nil || !strings.HasPrefix(r.URL.Path, "/") {
 		return nil
 	}
-	m := routeMatch{method: r.Method}
-	if m.find(t.routes, r.URL.EscapedPath()) {
+	path, _, _ := rawTarget(r)
+	if t.hosts != nil {
+		if n := t.hosts[hostOf(r)]; n != nil {
+			if h := g.ownAt(n, r, path); h != nil {
+				return h
+			}
+		}
+	}
+	if t.own == nil {
+		return nil
+	}
+	return g.ownAt(t.own, r, path)
+}
+
+// ownAt returns the handler of what n has at a path.
+func (g *Gateway) ownAt(n *routes, r *http.Request, path string) http.Handler {
+	p, m := n.own(r, path)
+	if p != nil {
+		return p
+	}
+	if m.end != nil {
 		for i, name := range m.end.parameters {
 			r.SetPathValue(name, m.values[i])
 		}

@@ -96,7 +96,7 @@ func (g *Gateway) predictRPC(ctx context.Context, b *buffers, p place, find find
 	if err != nil {
 		b.out = b.out[:0]
 	}
-	g.done(b, &c, &q, answered{statusOf(err), g.options.Now().Sub(start), err})
+	g.done(b, &c, &q, answered{status: statusOf(err), took: g.options.Now().Sub(start), err: err})
 	return err
 }
 

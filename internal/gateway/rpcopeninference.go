@@ -82,7 +82,7 @@ func (g *Gateway) inferenceTarget(t *table, b *buffers) (*Service, string, error
 // one.
 func (t *table) byMetadata(b *buffers) (*Service, error) {
 	if name, times := b.rpc.Lookup(wire.Header, "seldon"); times > 0 {
-		return t.named(name)
+		return t.spoken(name)
 	}
 	return t.unnamed()
 }

@@ -69,7 +69,8 @@ func (g *Gateway) seldonPaths(call string, handler func(find) http.HandlerFunc) 
 func byExplainer(part string) find {
 	return func(t *table, r *http.Request) (*Service, string, error) {
 		if name, found := strings.CutSuffix(r.PathValue(part), "-explainer"); found && t.byName[name] != nil {
-			return t.byName[name], "", nil
+			s, err := t.spoken(name)
+			return s, "", err
 		}
 		return byPath(t, r)
 	}

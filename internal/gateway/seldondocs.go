@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"strconv"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/tensor"
@@ -30,7 +29,7 @@ func (d seldonDocument) of(s *Service, model string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d(s.Name(), strconv.Itoa(live.Number), "serin_"+live.Runtime, live.Model.Signature()), nil
+	return d(s.Name(), live.number(), "serin_"+live.Runtime, live.Model.Signature()), nil
 }
 
 func (g *Gateway) seldonGraph(s *Service, _ *http.Request) ([]byte, error) {

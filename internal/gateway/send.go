@@ -3,7 +3,6 @@ package gateway
 import (
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/serin-ml/serin/internal/wire"
 )
@@ -25,8 +24,7 @@ func (g *Gateway) send(w http.ResponseWriter, r *http.Request, status int, frame
 	if frame.HeaderBytes > 0 {
 		h.Set(binaryHeader, strconv.Itoa(frame.HeaderBytes))
 	}
-	// A client that does not read must not hold the connection for ever. What cannot set a deadline (a test) needs none.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(g.options.WriteTimeout))
+	g.allowWrite(w)
 	if len(body) >= worthCompressing {
 		h.Add("Vary", "Accept-Encoding")
 		if encoding := acceptedEncoding(r.Header["Accept-Encoding"]); encoding != "" {

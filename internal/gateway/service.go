@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/predict"
+	"github.com/serin-ml/serin/internal/proxy"
 	"github.com/serin-ml/serin/internal/tensor"
 	"github.com/serin-ml/serin/internal/traffic"
 )
@@ -15,6 +17,7 @@ import (
 type Service struct {
 	options  ServiceOptions
 	hash     uint64 // of the name, as tokens tell it
+	speaks   bool   // dialects: every variant has a model
 	variants []*Variant
 	shadows  []*shadowed
 	policy   atomic.Pointer[traffic.Policy]
@@ -41,13 +44,25 @@ type ServiceOptions struct {
 	Tensorflow bool // /v1/models speaks TensorFlow Serving's protocol rather than KServe's
 	InFlight   int  // requests answered at once at most; 0: no bound
 
-	Limits []*Limit // to which its clients are held, all of them
+	Hosts    []string  // whose requests are its own, without ports; exact, the case left aside
+	Prefixes []Prefix  // paths below which requests are its own: under Hosts, where there are any
+	Hold     int       // bytes of a passed answer that are waited for before the first goes to the client; 0 means DefaultHold
+	Failover bool      // where a variant fails, another one is asked
+	Fallback *Fallback // what is answered where no variant does; nil: an error
+	Limits   []*Limit  // to which its clients are held, all of them
 }
 
-// VariantOptions are a variant's settings.
+// VariantOptions are a variant's settings. It is a model, unless Upstream or Files says otherwise.
 type VariantOptions struct {
 	Name string
 	Ref  string // the version it follows, as a reference; shown, never resolved here
+
+	Upstream      Upstream      // what is asked; its Live has a model where it is spoken to in a dialect
+	Files         http.Handler  // a folder, as NewFiles has it
+	Passed        bool          // it speaks no dialect: requests come at the service's hosts and prefixes alone
+	Host          string        // the Host field that Upstream gets: "" the client's, HostOfUpstream its own, else this
+	Header        []proxy.Field // further fields that Upstream gets, above the client's
+	NonIdempotent bool          // a request may be asked again whatever its method is
 }
 
 // Defaults of ServiceOptions.
@@ -56,6 +71,7 @@ const (
 	DefaultBody      = 16 << 20
 	DefaultRows      = 100_000
 	DefaultThreshold = 0.5
+	DefaultHold      = 256 << 10
 
 	DefaultWriteTimeout = 30 * time.Second // of Options
 )
@@ -67,13 +83,21 @@ type Variant struct {
 	hash    uint64 // of the name, as tokens tell it
 	state   atomic.Pointer[state]
 	series  sync.Map // of *spot to *series: the metrics there
+	index   int      // in the service's variants
 }
 
-// Live is a model version that has been loaded, checked against its golden rows and warmed up.
+// HostOfUpstream is the VariantOptions.Host of those that get the name of the instance that is asked.
+const HostOfUpstream = "upstream"
+
+// RuntimeUpstream is the Live.Runtime of what is answered elsewhere.
+const RuntimeUpstream = "upstream"
+
+// Live is a model version that has been loaded, checked against its golden rows and warmed up. That of an upstream or a folder stands for
+// what is there: it has no Number, its Digest is any text that tells versions apart, and without a dialect it has no Model.
 type Live struct {
 	Model   predict.Model
 	Name    string // of the model
-	Number  int    // of the version, in the registry's sequence
+	Number  int    // of the version, in the registry's sequence; 0: it is in no registry
 	Semver  string
 	Digest  string
 	Runtime string
@@ -104,12 +128,16 @@ func NewService(o ServiceOptions) *Service {
 	if o.Threshold <= 0 {
 		o.Threshold = DefaultThreshold
 	}
+	if o.Hold <= 0 {
+		o.Hold = DefaultHold
+	}
 	if len(o.Variants) == 0 {
 		o.Variants = []VariantOptions{{Name: "stable"}}
 	}
-	s := &Service{options: o, hash: event.Hash(o.Name)}
-	for _, v := range o.Variants {
-		variant := &Variant{options: v, service: s, hash: event.Hash(v.Name)}
+	s := &Service{options: o, hash: event.Hash(o.Name), speaks: true}
+	for i, v := range o.Variants {
+		s.speaks = s.speaks && !v.Passed && v.Files == nil
+		variant := &Variant{options: v, service: s, hash: event.Hash(v.Name), index: i}
 		variant.state.Store(&state{})
 		s.variants = append(s.variants, variant)
 	}
@@ -163,6 +191,21 @@ func (v *Variant) Unload() { v.state.Store(&state{unloaded: true}) }
 
 // Live returns the version that answers now, nil if there is none yet.
 func (v *Variant) Live() *Live { return v.state.Load().live }
+
+// Available tells whether any variant may be asked, as far as is known.
+func (s *Service) Available() bool {
+	for _, v := range s.variants {
+		if v.available() {
+			return true
+		}
+	}
+	return false
+}
+
+// available tells whether the variant may be asked, as far as is known.
+func (v *Variant) available() bool {
+	return v.Live() != nil && (v.options.Upstream == nil || v.options.Upstream.Available())
+}
 
 // Err returns why the newest version could not be loaded, nil if it could or is still loading.
 func (v *Variant) Err() error { return v.state.Load().err }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -71,10 +70,10 @@ func (s *Service) statistics(version string) []wire.ModelStatistics {
 	var list []wire.ModelStatistics
 	for _, v := range s.variants {
 		live := v.Live()
-		if live == nil || version != "" && strconv.Itoa(live.Number) != version {
+		if live == nil || version != "" && live.number() != version {
 			continue
 		}
-		number := strconv.Itoa(live.Number)
+		number := live.number()
 		of := -1
 		for i := range list {
 			if list[i].Version == number {

@@ -76,5 +76,5 @@ func notReady(s *Service) error {
 
 // notThisVersion says that another version than the pinned one is live.
 func notThisVersion(pinned string, live *Live) error {
-	return fault.NotFoundf("version %.40q is not served; version %d is", pinned, live.Number)
+	return fault.NotFoundf("version %.40q is not served; version %s is", pinned, live.number())
 }

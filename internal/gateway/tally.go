@@ -49,7 +49,7 @@ type keyed struct {
 
 // add counts one answered request.
 func (t *tallies) add(d *decision, status int, took time.Duration) {
-	key := cellKey{d.assigned, d.live, 0, d.bucket}
+	key := cellKey{d.assigned, d.own, 0, d.bucket}
 	if d.policy != nil {
 		key.epoch = d.policy.Epoch
 	}
@@ -59,20 +59,23 @@ func (t *tallies) add(d *decision, status int, took time.Duration) {
 	cell := s.cells[key]
 	if cell == nil {
 		cell = &event.Tally{Service: d.service.Name(), Epoch: key.epoch, Variant: d.assigned.Name(), Bucket: d.bucket}
-		if d.live != nil {
-			cell.Version = d.live.Digest
+		if d.own != nil {
+			cell.Version = d.own.Digest
 		}
 		if s.cells == nil {
 			s.cells = map[cellKey]*event.Tally{}
 		}
 		s.cells[key] = cell
 	}
-	cell.Requests++
-	switch { // no fault of the variant's
-	case d.limited:
+	if d.limited { // it was never to be answered
 		cell.Limited++
 		return
-	case d.shed:
+	}
+	cell.Requests++
+	if d.fellBack {
+		cell.Fallbacks++
+	}
+	if d.shed { // no fault of the variant's
 		cell.Shed++
 		return
 	}
@@ -131,13 +134,17 @@ func (s *tallyShard) first(d *decision, epoch uint32) bool {
 	return true
 }
 
-// classOfError says who failed, if the status says that somebody did. Who waits for less time than the service promises has gone, and says
-// nothing of the variant.
+// classOfError says who failed, if the status says that somebody did, or if the assigned variant did and another answer stood in for its
+// own. Who waits for less time than the service promises has gone, and says nothing of the variant.
 func classOfError(status int, d *decision) (class event.ErrorClass, failed bool) {
 	switch {
-	case d.timedOut && !d.hurried:
+	case d.hurried:
+		return event.Gone, true
+	case d.timedOut, d.failure == tooLate:
 		return event.Timeout, true
-	case d.hurried, status == statusGone:
+	case d.failure != none:
+		return event.Server, true
+	case status == statusGone:
 		return event.Gone, true
 	case status >= 500:
 		return event.Server, true

@@ -3,7 +3,6 @@ package gateway
 import (
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/serin-ml/serin/internal/fault"
@@ -74,7 +73,7 @@ func byV1Path(t *table, r *http.Request) (*Service, string, error) {
 	if name == "" {
 		return byDefault(t, r)
 	}
-	s, err := t.named(name)
+	s, err := t.spoken(name)
 	if err != nil {
 		return nil, "", err
 	}
@@ -92,7 +91,7 @@ func (s *Service) labelled(label string) (string, error) {
 			continue
 		}
 		if live := v.Live(); live != nil {
-			return strconv.Itoa(live.Number), nil
+			return live.number(), nil
 		}
 		return "", notReady(s)
 	}
@@ -111,10 +110,10 @@ func (v *v1) status(r *http.Request, _ []byte) ([]byte, error) {
 	var versions []wire.V1Version
 	for _, variant := range s.variants {
 		live := variant.Live()
-		if live == nil || version != "" && version != strconv.Itoa(live.Number) {
+		if live == nil || version != "" && version != live.number() {
 			continue
 		}
-		number := strconv.Itoa(live.Number)
+		number := live.number()
 		if !slices.ContainsFunc(versions, func(v wire.V1Version) bool { return v.Version == number }) {
 			versions = append(versions, wire.V1Version{Version: number, State: "AVAILABLE"})
 		}
@@ -132,5 +131,5 @@ func (v *v1) metadata(r *http.Request, _ []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wire.V1Metadata(s.Name(), strconv.Itoa(live.Number), live.Model.Signature()), nil
+	return wire.V1Metadata(s.Name(), live.number(), live.Model.Signature()), nil
 }

@@ -1,0 +1,154 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/proxy"
+)
+
+// pieces are what answers are sent on in, where they are longer than what is held.
+var pieces = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// deliver sends the upstream's answer on.
+func (g *Gateway) deliver(b *buffers, c *call, q *question) answered {
+	p, w := &b.pass, b.http.w
+	a := &p.answer
+	if a.Status == http.StatusSwitchingProtocols {
+		return g.switchOver(b, c, q)
+	}
+	stream := a.Stream || isRPC(b.http.r)
+	h := w.Header()
+	copyHeader(h, a.Header)
+	switch {
+	case a.Rest != nil && a.Length < 0, stream, len(a.Trailer) > 0, a.Status == http.StatusNoContent, a.Status == http.StatusNotModified:
+	case a.Rest == nil && b.http.r.Method != http.MethodHead:
+		h["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
+	case a.Length >= 0:
+		h["Content-Length"] = []string{strconv.FormatInt(a.Length, 10)}
+	}
+	g.allowWrite(w)
+	w.WriteHeader(a.Status)
+	done := answered{status: a.Status}
+	var sent error
+	if len(a.Body) > 0 {
+		var n int
+		n, sent = w.Write(a.Body)
+		p.sent = int64(n)
+	}
+	if a.Rest != nil {
+		if stream {
+			done.took = g.options.Now().Sub(c.at)
+			g.endless(b)
+		}
+		done.status, done.err = g.relay(b, sent, stream)
+	}
+	if !p.broken {
+		for name, values := range a.Trailer {
+			h[http.TrailerPrefix+name] = values
+		}
+		if isRPC(b.http.r) {
+			done.status = b.statusOfRPC()
+		}
+	}
+	return done
+}
+
+// copyHeader makes what an upstream answered the header of the answer, beside what is there. The fields that are Serin's it cannot set.
+func copyHeader(to, from http.Header) {
+	for name, values := range from {
+		switch name {
+		case "Set-Cookie": // the sticky cookie stands beside the upstream's own
+			if ours := to[name]; len(ours) > 0 {
+				to[name] = append(ours[:len(ours):len(ours)], values...)
+				continue
+			}
+		case TokenHeader, FallbackHeader:
+			continue
+		}
+		to[name] = values
+	}
+	if _, typed := from["Content-Type"]; !typed {
+		to["Content-Type"] = nil // net/http would guess one
+	}
+}
+
+// endless lets a stream last: no deadline ends it, and what its client may still send is not waited for.
+func (g *Gateway) endless(b *buffers) {
+	if b.pass.incoming != nil {
+		b.pass.incoming.forever()
+	}
+	_ = http.NewResponseController(b.http.w).SetReadDeadline(time.Time{}) // which would end the request's context
+}
+
+// relay sends the rest of an answer on as it comes, and returns how it ended. Each write has its own time, so that who does not read holds
+// nothing for long. An answer that breaks off is cut, so that its client never takes it for whole.
+func (g *Gateway) relay(b *buffers, sent error, stream bool) (status int, err error) {
+	d, p, w := &b.decision, &b.pass, b.http.w
+	control := http.NewResponseController(w)
+	flush := stream || p.answer.Length < 0
+	piece := pieces.Get().(*[64 << 10]byte)
+	defer pieces.Put(piece)
+	for n := len(p.answer.Body); ; {
+		if flush && sent == nil && (n > 0 || stream) {
+			sent = control.Flush()
+			if errors.Is(sent, http.ErrNotSupported) {
+				sent = nil
+			}
+		}
+		if sent != nil {
+			return p.left(stream), nil
+		}
+		n, err = p.answer.Rest.Read(piece[:])
+		if n > 0 {
+			g.allowWrite(w)
+			var wrote int
+			wrote, sent = w.Write(piece[:n])
+			p.sent += int64(wrote)
+		}
+		switch {
+		case err == io.EOF && sent == nil: //nolint:errorlint // what a Reader returns is io.EOF itself
+			return p.answer.Status, nil
+		case err == nil, sent != nil:
+			continue
+		case b.http.r.Context().Err() != nil:
+			return p.left(stream), nil
+		}
+		p.broken = true
+		return g.brokenOff(d, p, err)
+	}
+}
+
+// left is the status of an answer whose client went away. Of a stream it is the usual end.
+func (p *passed) left(stream bool) int {
+	p.broken = true
+	if stream {
+		return p.answer.Status
+	}
+	return statusGone
+}
+
+// brokenOff is the status of an answer that had begun when it ended too early, as it is counted. Its client was told another one.
+func (g *Gateway) brokenOff(d *decision, p *passed, err error) (int, error) {
+	var late bool
+	if p.incoming != nil {
+		var bad error
+		if bad, late = p.incoming.ended(); bad != nil { // the client broke off first
+			return statusGone, bad
+		}
+	}
+	f, ok := errors.AsType[*proxy.Failure](err)
+	if late || ok && f.Why == proxy.Late || errors.Is(err, os.ErrDeadlineExceeded) {
+		d.timedOut = true
+		d.failed(tooLate)
+		return http.StatusGatewayTimeout, fault.Unavailablef("the answer was not over in time: %w", err)
+	}
+	d.failed(erred)
+	return http.StatusBadGateway, fault.Unavailablef("the answer broke off: %w", err)
+}

@@ -1,0 +1,115 @@
+package gateway
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// incoming is a body that is passed on while it comes. The time of the service runs while others are waited for than its client: a body may
+// take as long as its client sends, and an instance that does not take it is late all the same.
+type incoming struct {
+	ctx     context.Context // ends with the client's, or when the time is up
+	end     func()          // ends ctx
+	body    io.Reader
+	control *http.ResponseController
+	limit   int64 // bytes of it at most
+	endless bool  // it has no limit
+
+	mu    sync.Mutex
+	n     int64 // bytes that came
+	timer *time.Timer
+	left  time.Duration // of the service's time, as of since
+	since time.Time     // zero: the time does not run
+	late  bool
+	over  bool  // all of it has come
+	bad   error // why it ended otherwise
+}
+
+// newIncoming makes what is passed on of b's body, of which body is to be read. It has to be stopped.
+func newIncoming(b *buffers, s *Service, body io.Reader) *incoming {
+	in := &incoming{body: body, control: http.NewResponseController(b.http.w), limit: s.options.Body, endless: isRPC(b.http.r)}
+	in.ctx, in.end = context.WithCancel(b.http.r.Context())
+	_ = in.control.EnableFullDuplex() // else net/http/1.1 reads the body itself before it sends an answer
+	if in.endless {
+		_ = in.control.SetReadDeadline(time.Time{}) // a call goes on for as long as both sides want
+	}
+	in.left, in.since = s.options.Timeout, time.Now()
+	in.timer = time.AfterFunc(in.left, in.up)
+	return in
+}
+
+// up is called when the time may be up.
+func (in *incoming) up() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.since.IsZero() && time.Since(in.since) >= in.left {
+		in.late = true
+		in.end()
+	}
+}
+
+// Read implements io.Reader.
+func (in *incoming) Read(p []byte) (int, error) {
+	in.pause()
+	n, err := in.body.Read(p)
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.n += int64(n); in.n > in.limit && !in.endless {
+		n, err = 0, &http.MaxBytesError{Limit: in.limit}
+	}
+	switch {
+	case err == io.EOF: //nolint:errorlint // what a Reader returns is io.EOF itself
+		in.over = true
+	case err != nil:
+		in.bad = err
+	}
+	if in.timer != nil {
+		in.since = time.Now()
+		in.timer.Reset(in.left)
+	}
+	return n, err
+}
+
+// pause stops the time.
+func (in *incoming) pause() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.timer != nil && !in.since.IsZero() {
+		in.timer.Stop()
+		in.left -= time.Since(in.since)
+		in.since = time.Time{}
+	}
+}
+
+// Close implements io.Closer: whoever reads stops waiting.
+func (in *incoming) Close() error { return in.control.SetReadDeadline(time.Unix(1, 0)) }
+
+// forever lets the time stand still from now on: the answer is a stream.
+func (in *incoming) forever() {
+	in.pause()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.timer = nil
+}
+
+// ended tells why the body ended too early, if it did, and whether the time is up.
+func (in *incoming) ended() (bad error, late bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.bad, in.late
+}
+
+// stop lets go of it. What the client still sends is not waited for.
+func (in *incoming) stop() {
+	in.forever()
+	in.end()
+	in.mu.Lock()
+	over := in.over
+	in.mu.Unlock()
+	if !over {
+		in.Close()
+	}
+}
