@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"net/url"
@@ -43,15 +45,36 @@ func (u *Upstream) newInstance(e *endpoint, address string) *instance {
 	in.x = u.dial(e, address)
 	in.health = health{since: u.o.Now(), retry: never}
 	in.multiplexed = e.multiplexed()
-	in.leave[judged] = func(*Answer) { in.done() }
+	in.leave[judged] = func(a *Answer) {
+		if a.Rest != nil && brokenOff(a.Rest) {
+			u.judge(in, false, outcome{fault: true, passive: true, gateway: true, err: errBrokenOff})
+		}
+		in.done()
+	}
 	in.leave[judgedLater] = func(a *Answer) { in.ended(a, false) }
 	in.leave[judgedAsProbe] = func(a *Answer) { in.ended(a, true) }
 	return in
 }
 
+// brokenOff tells whether the instance hung up, or sent nonsense, in the middle of a body. One that ended too late may have been read too
+// slowly.
+func brokenOff(body io.Reader) bool {
+	e, ok := body.(interface{ endedBy() error })
+	if !ok {
+		return false
+	}
+	f, ok := errors.AsType[*Failure](e.endedBy())
+	return ok && f.Why == Broken
+}
+
+func (s *rest) endedBy() error { return s.err }
+func (f *flow) endedBy() error { return f.err }
+
+var errBrokenOff = errors.New("it broke off in the middle of an answer")
+
 // What is left to do when an answer is closed.
 const (
-	judged        = iota // nothing but to say that it is over
+	judged        = iota // to look how the body ended, and say that it is over
 	judgedLater          // to judge it: a gRPC call says at its end how it went
 	judgedAsProbe        // the same of one that was to find out whether the instance is well
 )
@@ -136,7 +159,7 @@ func readEndpoint(text string) (*endpoint, error) {
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
 		return bad("it holds more than scheme, host and port", "a path in front of requests' own is a matter of rewriting them")
 	}
-	e.port = orElse(e.port, ports[e.scheme])
+	e.port = either(e.port, ports[e.scheme])
 	host := strings.ToLower(u.Hostname())
 	if a, err := netip.ParseAddr(host); err != nil {
 		e.name = host
@@ -188,7 +211,7 @@ type InstanceState struct {
 	Open      int       // connections
 	Idle      int       // of those, not in use
 	Requests  int64     // it was sent or could not be, and that are over
-	Failures  int64     // of those, without an answer or with one of 500 and more
+	Failures  int64     // of those, answered with 500 and more, or not at all though who asked waited
 	Codes     [6]int64  // answers by the status's first digit
 	Lost      [5]int64  // requests without an answer, by Why
 	Ejections int64     // how often it was ejected

@@ -44,15 +44,15 @@ func DefaultOutlier() *Outlier {
 }
 
 func (o Outlier) complete() Outlier {
-	o.Interval = orElse(o.Interval, 10*time.Second)
-	o.BaseEjectionTime = orElse(o.BaseEjectionTime, 30*time.Second)
-	o.MaxEjectionTime = orElse(o.MaxEjectionTime, max(300*time.Second, o.BaseEjectionTime))
-	o.SuccessRateMinimumHosts = orElse(o.SuccessRateMinimumHosts, 5)
-	o.SuccessRateRequestVolume = orElse(o.SuccessRateRequestVolume, 100)
-	o.SuccessRateStdevFactor = orElse(o.SuccessRateStdevFactor, 1900)
-	o.FailurePercentageThreshold = orElse(o.FailurePercentageThreshold, 85)
-	o.FailurePercentageMinimumHosts = orElse(o.FailurePercentageMinimumHosts, 5)
-	o.FailurePercentageRequestVolume = orElse(o.FailurePercentageRequestVolume, 50)
+	o.Interval = either(o.Interval, 10*time.Second)
+	o.BaseEjectionTime = either(o.BaseEjectionTime, 30*time.Second)
+	o.MaxEjectionTime = either(o.MaxEjectionTime, max(300*time.Second, o.BaseEjectionTime))
+	o.SuccessRateMinimumHosts = either(o.SuccessRateMinimumHosts, 5)
+	o.SuccessRateRequestVolume = either(o.SuccessRateRequestVolume, 100)
+	o.SuccessRateStdevFactor = either(o.SuccessRateStdevFactor, 1900)
+	o.FailurePercentageThreshold = either(o.FailurePercentageThreshold, 85)
+	o.FailurePercentageMinimumHosts = either(o.FailurePercentageMinimumHosts, 5)
+	o.FailurePercentageRequestVolume = either(o.FailurePercentageRequestVolume, 50)
 	return o
 }
 
@@ -103,7 +103,7 @@ func (u *Upstream) suspect(in *instance, probe bool, f *outcome, at time.Duratio
 	case in.consecutive5xx == o.Consecutive5xx:
 		in.consecutive5xx = 0
 		u.outlie(in, at, 100, fmt.Sprintf("%d failures in a row, the last: %s", o.Consecutive5xx, f.why()))
-	case in.consecutiveGateway == o.ConsecutiveGatewayFailure:
+	case f.gateway && in.consecutiveGateway == o.ConsecutiveGatewayFailure:
 		in.consecutiveGateway = 0
 		u.outlie(in, at, 100, fmt.Sprintf("%d failures of the kind of gateways in a row, the last: %s", o.ConsecutiveGatewayFailure, f.why()))
 	}

@@ -108,7 +108,7 @@ func (u *Upstream) transport(e *endpoint, address string) exchanger {
 		secure.ServerName, _, _ = net.SplitHostPort(e.address())
 	}
 	return newTransport(transportOptions{
-		Scheme: e.scheme, Address: address, Host: orElse(u.o.HostHeader, e.host), TLS: secure,
+		Scheme: e.scheme, Address: address, Host: either(u.o.HostHeader, e.host), TLS: secure,
 		ConnectTimeout: u.o.ConnectTimeout, IdleTimeout: u.o.IdleTimeout, MaxIdle: u.o.Breaker.MaxConnections,
 		Allow: u.o.Allow, Deny: u.o.Deny,
 	})
@@ -175,8 +175,8 @@ func (u *Upstream) Instances() []InstanceState {
 		s.Failures = s.Codes[5]
 		for w := range s.Lost {
 			s.Lost[w] = in.failures[w].Load()
-			s.Failures += s.Lost[w]
 		}
+		s.Failures += s.Lost[Down] + s.Lost[Late] + s.Lost[Broken]
 		states[i] = s
 	}
 	return states

@@ -85,13 +85,13 @@ func Defaults(instances ...string) Options {
 
 // complete checks o and returns it with its defaults filled in.
 func (o Options) complete() (Options, error) {
-	o.FailTimeout = orElse(o.FailTimeout, 10*time.Second)
-	o.ConnectTimeout = orElse(o.ConnectTimeout, time.Minute)
-	o.IdleTimeout = orElse(o.IdleTimeout, time.Minute)
-	o.Breaker.MaxConnections = orElse(o.Breaker.MaxConnections, 1024)
-	o.Breaker.MaxPendingRequests = orElse(o.Breaker.MaxPendingRequests, 1024)
-	o.Breaker.MaxRequests = orElse(o.Breaker.MaxRequests, 1024)
-	o.Retry.Attempts = orElse(o.Retry.Attempts, 2)
+	o.FailTimeout = either(o.FailTimeout, 10*time.Second)
+	o.ConnectTimeout = either(o.ConnectTimeout, time.Minute)
+	o.IdleTimeout = either(o.IdleTimeout, time.Minute)
+	o.Breaker.MaxConnections = either(o.Breaker.MaxConnections, 1024)
+	o.Breaker.MaxPendingRequests = either(o.Breaker.MaxPendingRequests, 1024)
+	o.Breaker.MaxRequests = either(o.Breaker.MaxRequests, 1024)
+	o.Retry.Attempts = either(o.Retry.Attempts, 2)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -108,9 +108,9 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.Check != nil {
 		c := *o.Check
-		c.Every, c.Timeout = orElse(c.Every, 10*time.Second), orElse(c.Timeout, time.Second)
-		c.Healthy, c.Unhealthy = orElse(c.Healthy, 2), orElse(c.Unhealthy, 3)
-		c.Status = orElse(c.Status, StatusRange{200, 399})
+		c.Every, c.Timeout = either(c.Every, 10*time.Second), either(c.Timeout, time.Second)
+		c.Healthy, c.Unhealthy = either(c.Healthy, 2), either(c.Unhealthy, 3)
+		c.Status = either(c.Status, StatusRange{200, 399})
 		o.Check = &c
 	}
 	if o.Outlier != nil {
@@ -118,15 +118,6 @@ func (o Options) complete() (Options, error) {
 		o.Outlier = &out
 	}
 	return o, o.check()
-}
-
-// orElse returns v, or instead where v is zero.
-func orElse[T comparable](v, instead T) T {
-	var zero T
-	if v == zero {
-		return instead
-	}
-	return v
 }
 
 // check says what of o cannot be.
