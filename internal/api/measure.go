@@ -60,7 +60,7 @@ type VariantSummary struct {
 	Limited       uint64            `json:"limited"`
 	Shed          uint64            `json:"shed"`
 	FirstErrors   uint64            `json:"firstErrors" doc:"users who had an error"`
-	ErrorRate     Interval          `json:"errorRate" doc:"share of requests that failed by a fault of the service: classes server and timeout"`
+	ErrorRate     Interval          `json:"errorRate" doc:"share of requests that failed by a fault of the service, classes server and timeout; those that were limited or shed are left out"`
 	LatencyMicros Latency           `json:"latencyMicros" doc:"of successful requests"`
 	Predictions   map[string]uint64 `json:"predictions" doc:"by class"`
 	Feedback      Feedback          `json:"feedback" doc:"that a token verified"`

@@ -48,6 +48,9 @@ func (f *follower) plan(ctx context.Context, c *config.Config) (p *plan, mistake
 			mistakes = append(mistakes, err)
 			continue
 		}
+		if len(running) > 0 {
+			made[0].service().KeepLimits(running[0].service())
+		}
 		for _, v := range made {
 			mistakes = append(mistakes, p.add(ctx, f, running, v)...)
 		}

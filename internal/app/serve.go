@@ -118,6 +118,7 @@ func (s *server) build(ctx context.Context) (err error) {
 		Now: s.options.Now, Keys: keys, Recorder: s.telemetry.recorder, Ingest: s.telemetry.ingest, Shadows: s.telemetry.shadows,
 		WriteTimeout: c.Server.Limits.Write, MetricAliases: c.Server.MetricAliases, AccessLog: c.Server.AccessLog,
 		Name: c.Server.Name, AllowOrigin: c.Server.AllowOrigin,
+		TrustedProxies:    config.Prefixes(c.Server.TrustedProxies),
 		RepositoryControl: c.Server.RepositoryControl, Repository: s.follower,
 	})
 	s.parting = &parting{Handler: s.gateway}

@@ -37,9 +37,13 @@ func newService(s *config.Service, compile compilePolicy) ([]*followed, error) {
 	if err != nil {
 		return nil, err
 	}
+	limits, err := limitsOf(s)
+	if err != nil {
+		return nil, err
+	}
 	service := gateway.NewService(gateway.ServiceOptions{
-		Shadows: shadows,
-		Name:    s.Name, Default: s.Default, Variants: variants, Policy: policy, Pinned: s.Pinned, Labels: s.Labels.Classes, Threshold: s.Labels.Threshold,
+		Shadows: shadows, Limits: limits,
+		Name: s.Name, Default: s.Default, Variants: variants, Policy: policy, Pinned: s.Pinned, Labels: s.Labels.Classes, Threshold: s.Labels.Threshold,
 		Timeout: s.Timeout, Body: int64(s.Limits.BodyBytes), Rows: s.Limits.Rows, InFlight: s.Limits.InFlight, Routes: routes, Capture: capture,
 		Tensorflow: s.V1 == config.V1Tensorflow,
 	})

@@ -116,6 +116,9 @@ func TestWhatIsPassedOnSaysWhomItCameFrom(t *testing.T) {
 		if got := g.forwardedFor(r); got != c.want {
 			t.Errorf("%s with %q: %q, want %q", c.peer, c.lines, got, c.want)
 		}
+		if got, want := g.trusted(r), c.trusted != nil && strings.HasPrefix(c.peer, "10."); got != want {
+			t.Errorf("%s is trusted: %t", c.peer, got)
+		}
 	}
 }
 

@@ -58,7 +58,7 @@ func refusal(h http.Header, all []told) *limited {
 		e.names = append(e.names, t.limit.options.Name)
 		if t.verdict.Reset >= wait {
 			wait = t.verdict.Reset
-			why = fmt.Sprintf("at most %d are answered in %s", t.limit.options.Requests, short(t.limit.options.Window))
+			why = fmt.Sprintf("at most %d are answered in %s", t.limit.options.Requests, ShortDuration(t.limit.options.Window))
 		}
 	}
 	after := strconv.FormatInt(max(seconds(wait), 1), 10)
@@ -73,8 +73,8 @@ func seconds(d time.Duration) int64 {
 	return int64((d + time.Second - time.Millisecond) / time.Second)
 }
 
-// short is a duration without the zeros at its end: 1m, not 1m0s.
-func short(d time.Duration) string {
+// ShortDuration writes a duration without the zeros at its end: 1m, not 1m0s.
+func ShortDuration(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")

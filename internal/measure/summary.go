@@ -88,8 +88,9 @@ type VariantSummary struct {
 
 	FirstErrors uint64 // units that had an error
 	Errors      [event.NumClasses]uint64
-	// ErrorRate is the share of requests that failed by our fault: classes Server and Timeout. Requests of one user depend on each
-	// other, which makes the interval narrower than it should be where a few users send most.
+	// ErrorRate is the share of requests that failed by our fault, classes Server and Timeout, of those that were not refused unasked
+	// (limited, shed). Requests of one user depend on each other, which makes the interval narrower than it should be where a few users
+	// send most.
 	ErrorRate stat.Interval
 
 	Successful    uint64  // requests; latencies are of these
@@ -168,10 +169,11 @@ func Summarise(totals []Totals) ([]VariantSummary, error) {
 }
 
 func (s *sequences) variant(t *Totals) VariantSummary {
+	asked := t.Requests - min(t.Limited+t.Shed, t.Requests) // a throttle must not make a variant look better
 	v := VariantSummary{
 		Variant: t.Variant.Variant, Version: t.Version, Requests: t.Requests, Fallbacks: t.Fallbacks, Limited: t.Limited, Shed: t.Shed,
 		FirstErrors: t.FirstErrors, Errors: t.Errors, Successful: t.Latency.Count(), Predictions: t.Labels,
-		ErrorRate:  s.errors.Interval(stat.Share{Count: min(t.Errors[event.Server]+t.Errors[event.Timeout], t.Requests), N: t.Requests}),
+		ErrorRate:  s.errors.Interval(stat.Share{Count: min(t.Errors[event.Server]+t.Errors[event.Timeout], asked), N: asked}),
 		MeanMicros: float64(t.Micros) / float64(t.Latency.Count()),
 		P50:        s.quantiles[0].Interval(&t.Latency),
 		P95:        s.quantiles[1].Interval(&t.Latency),

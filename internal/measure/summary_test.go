@@ -1,0 +1,20 @@
+package measure
+
+import (
+	"testing"
+
+	"github.com/serin-ml/serin/internal/event"
+)
+
+// A limit that refuses more must not make a variant look better, nor worse.
+func TestWhatWasRefusedUnaskedIsInNoErrorRate(t *testing.T) {
+	total := Totals{Requests: 130, Limited: 20, Shed: 10}
+	total.Errors[event.Timeout] = 25
+	list, err := Summarise([]Totals{total})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := list[0].ErrorRate; got.Estimate != 0.25 || got.N != 100 {
+		t.Errorf("%v of %d", got.Estimate, got.N)
+	}
+}
