@@ -2,7 +2,10 @@ package gateway
 
 import (
 	"errors"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/wire"
@@ -30,10 +33,18 @@ type soon struct{ error }
 
 func (e soon) Unwrap() error { return e.error }
 
+// later is an error that knows when to ask again, as an upstream's may.
+type later interface {
+	error
+	RetryAfter() time.Duration // 0: it does not know
+}
+
 // retryAfter tells when to ask again, if that is worth while.
 func retryAfter(h http.Header, err error) {
 	if _, ok := errors.AsType[soon](err); ok {
 		h.Set("Retry-After", "1")
+	} else if l, ok := errors.AsType[later](err); ok && l.RetryAfter() > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(l.RetryAfter().Seconds()))))
 	}
 }
 

@@ -22,7 +22,7 @@ type Spec struct {
 // Signature is what a model takes and gives. Two versions with equal signatures can stand in for each other.
 type Signature struct {
 	Inputs  []Spec `json:"inputs" yaml:"inputs"`
-	Outputs []Spec `json:"outputs" yaml:"outputs"`
+	Outputs []Spec `json:"outputs" yaml:"outputs"` // none: they are not known before an answer is there; a model of ours always has some
 }
 
 // Equal tells whether a and b take and give the same: names, types, shapes, columns, labels and what sparse rows mean, in the same order.
@@ -34,7 +34,8 @@ func (s Signature) Equal(o Signature) bool {
 	return slices.EqualFunc(s.Inputs, o.Inputs, same) && slices.EqualFunc(s.Outputs, o.Outputs, same)
 }
 
-// Wanted returns the names of the outputs that r asks for: its own list, or every output that is not on demand.
+// Wanted returns the names of the outputs that r asks for: its own list, or every output that is not on demand. It is empty where all are
+// wanted of which none is known.
 func (s Signature) Wanted(r *Request) []string {
 	if len(r.Outputs) > 0 {
 		return r.Outputs
@@ -49,8 +50,9 @@ func (s Signature) Wanted(r *Request) []string {
 }
 
 // Check tells what in r does not fit the signature: an input missing, unknown or given twice, a wrong shape, text where numbers
-// are needed, no rows at all, or an output the model does not have. All inputs must agree on the number of rows. A number of
-// another type is no mistake: runtimes convert. Check names a single unnamed input after the signature's only one.
+// are needed, no rows at all, or an output the model does not have, as far as its outputs are known. All inputs must agree on the
+// number of rows. A number of another type is no mistake: runtimes convert. Check names a single unnamed input after the
+// signature's only one.
 func (s Signature) Check(r *Request) error {
 	if len(s.Inputs) == 1 && len(r.Inputs) == 1 && r.Inputs[0].Name == "" {
 		r.Inputs[0].Name = s.Inputs[0].Name
@@ -80,7 +82,7 @@ func (s Signature) Check(r *Request) error {
 		}
 	}
 	for _, name := range r.Outputs {
-		if !slices.ContainsFunc(s.Outputs, func(p Spec) bool { return p.Name == name }) {
+		if len(s.Outputs) > 0 && !slices.ContainsFunc(s.Outputs, func(p Spec) bool { return p.Name == name }) {
 			return fault.Invalidf("unknown output %q; the model gives %s", name, specNames(s.Outputs))
 		}
 	}
