@@ -22,10 +22,13 @@ func (b *buffers) get(n int) []byte {
 	return make([]byte, n)
 }
 
+// put keeps a buffer that get made; any other it lets go.
 func (b *buffers) put(p []byte) {
 	for i, size := 0, smallest; i < len(b.sizes); i, size = i+1, size*4 {
 		if len(p) == size {
-			b.sizes[i].Put(&p)
+			kept := p // a variable of its own: only what is kept is allocated
+			b.sizes[i].Put(&kept)
+			return
 		}
 	}
 }

@@ -10,12 +10,15 @@ import (
 
 // conn is a connection to an instance that speaks HTTP/1.1. One exchange at a time uses it.
 type conn struct {
-	net.Conn                 // TLS, or tcp itself
-	tcp      *net.TCPConn    // what is below
-	raw      syscall.RawConn // of tcp
+	net.Conn                 // TLS, or what is below itself
+	below    net.Conn        // TCP
+	raw      syscall.RawConn // of below
+	plain    bool            // bytes go to the instance as they are
 	armed    time.Time       // the read deadline that is set; zero: none
-	since    int64           // the pool's time when it was given back
+	since    time.Duration   // the pool's time when it was given back
 	used     bool            // an exchange was made on it before
+	trusted  bool            // it was used just now, and needs no look
+	doubtful bool            // its last answer was one that an instance may wrongly send a body after
 	written  uint64          // bytes of requests so far; not counted behind TLS
 
 	turn     turn
@@ -32,13 +35,13 @@ func newConn(tcp *net.TCPConn, c net.Conn) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	made := &conn{Conn: c, tcp: tcp, raw: raw}
+	made := &conn{Conn: c, below: tcp, raw: raw, plain: c == net.Conn(tcp)}
 	made.step, made.hangUp, made.peekStep = made.takeTurn, made.interrupt, made.peek
 	return made, nil
 }
 
-// plain says that bytes go to the instance as they are.
-func (c *conn) plain() bool { return c.Conn == net.Conn(c.tcp) }
+// Close closes the connection without a word: TLS would wait, seconds long, for an instance that does not read.
+func (c *conn) Close() error { return c.below.Close() }
 
 // turn is a request sent and the first bytes of its answer read.
 type turn struct {
@@ -120,7 +123,7 @@ func (c *conn) takeWhole() error {
 
 // take takes the turn that was prepared, or goes on with it after its wait was looked at.
 func (c *conn) take() error {
-	if !c.plain() {
+	if !c.plain {
 		return c.takeWhole()
 	}
 	if err := c.raw.Read(c.step); err != nil {

@@ -6,7 +6,7 @@ import "golang.org/x/sys/unix"
 // the connection: its kernel has acknowledged those and no more, so nobody can have read what followed. One more is the connection's own
 // first (SYN).
 func (c *conn) unheard(before uint64) bool {
-	if !c.plain() || before == 0 {
+	if !c.plain || before == 0 {
 		return false
 	}
 	var acked uint64

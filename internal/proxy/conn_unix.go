@@ -11,9 +11,9 @@ import (
 
 // takeTurn is called with the socket, which does not block, and again whenever it becomes readable as long as it returns false.
 //
-// Reading before writing costs nothing: a read that follows a write at once finds nothing either, and has to be waited for, by the same
-// number of system calls. So each connection is checked right before it is used, for having been closed and for what an instance may
-// have said after its last answer had ended, which must not pass for the answer to the next request.
+// A connection that was not used for a while is read before it is written to: it may have been closed, or an instance may have said
+// something after its last answer had ended, which must not pass for the answer to the next request. No read is tried right behind the
+// write, where it would find nothing.
 func (c *conn) takeTurn(fd uintptr) bool {
 	t := &c.turn
 	for {

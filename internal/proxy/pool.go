@@ -9,30 +9,31 @@ import (
 )
 
 // pool keeps an instance's connections. The one used last is taken first, so that few stay warm and the others go.
-//
-// Time in it is counted in sweeps, of which there are sweepsToIdle in the idle timeout: giving back a connection asks no clock.
 type pool struct {
 	maxOpen, maxIdle, maxPending int
-	every                        time.Duration // between sweeps
+	timeout                      time.Duration        // after which an idle connection goes
+	now                          func() time.Duration // since some time
 
 	mu      sync.Mutex
 	idle    []*conn // by when they were given back
 	count   int     // connections that are open or being made
 	waiting []chan *conn
 	closed  bool
-	now     int64       // sweeps so far
 	timer   *time.Timer // runs while there are idle connections
 	running bool
 }
 
-// sweepsToIdle is how many sweeps a connection may be idle.
-const sweepsToIdle = 4
-
 func (p *pool) open(o transportOptions) {
-	p.maxOpen, p.maxIdle, p.maxPending, p.every = o.MaxConnections, o.MaxIdle, o.MaxPending, o.IdleTimeout/sweepsToIdle
+	p.maxOpen, p.maxIdle, p.maxPending, p.timeout = o.MaxConnections, o.MaxIdle, o.MaxPending, o.IdleTimeout
+	start := time.Now()
+	p.now = func() time.Duration { return time.Since(start) }
 }
 
 var errFull = errors.New("all connections are in use, and as many requests as may wait for one")
+
+// trusted is for how long after its last answer a connection is used again without a look at it (see conn.take): in so short a time few
+// are closed, and an instance that closed one has not had what is sent then, which the kernel tells (see conn.unheard).
+const trusted = time.Millisecond
 
 // get returns an idle connection. If it returns nil and no failure, the caller may make one, and gives it back by put or drop, or says that
 // it could not by drop(nil).
@@ -43,6 +44,7 @@ func (p *pool) get(ctx context.Context, deadline time.Time, fresh bool) (*conn, 
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
+		c.trusted = !c.doubtful && p.now()-c.since < trusted
 		return c, nil
 	}
 	if p.maxOpen == 0 || p.count < p.maxOpen {
@@ -102,6 +104,7 @@ func (p *pool) wait(ctx context.Context, deadline time.Time, place chan *conn) (
 
 // put keeps a connection that can be used again.
 func (p *pool) put(c *conn) {
+	c.since, c.trusted = p.now(), false
 	p.mu.Lock()
 	switch {
 	case p.closed:
@@ -110,7 +113,6 @@ func (p *pool) put(c *conn) {
 		p.mu.Unlock()
 		return
 	case len(p.idle) < p.maxIdle:
-		c.since = p.now
 		p.idle = append(p.idle, c)
 		if !p.running {
 			p.run()
@@ -147,19 +149,19 @@ func (p *pool) drop(c *conn) {
 func (p *pool) run() {
 	p.running = true
 	if p.timer == nil {
-		p.timer = time.AfterFunc(p.every, p.sweep)
+		p.timer = time.AfterFunc(p.timeout/4, p.sweep)
 		return
 	}
-	p.timer.Reset(p.every)
+	p.timer.Reset(p.timeout / 4)
 }
 
 // sweep closes connections that have been idle for long, and those that the instance has closed.
 func (p *pool) sweep() {
+	now := p.now()
 	p.mu.Lock()
-	p.now++
 	kept, gone := p.idle[:0], []*conn(nil)
 	for _, c := range p.idle {
-		if p.now-c.since > sweepsToIdle || !c.quiet() {
+		if now-c.since >= p.timeout || !c.quiet() {
 			gone = append(gone, c)
 			continue
 		}

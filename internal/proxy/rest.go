@@ -123,7 +123,7 @@ func (x *call) moreChunks(p []byte) (int, error) {
 
 // WriteTo implements io.WriterTo: what is not chunked goes from socket to socket within the kernel, where w can do that.
 func (s *rest) WriteTo(w io.Writer) (written int64, err error) {
-	if x := s.x; s.err == nil && x != nil && x.body.framing != chunked && x.silence == 0 && x.c.plain() {
+	if x := s.x; s.err == nil && x != nil && x.body.framing != chunked && x.silence == 0 && x.c.plain {
 		return s.splice(w)
 	}
 	var buffer []byte
@@ -153,7 +153,7 @@ func (s *rest) WriteTo(w io.Writer) (written int64, err error) {
 func (s *rest) splice(w io.Writer) (int64, error) {
 	x := s.x
 	b := &x.body
-	from := io.LimitedReader{R: x.c.tcp, N: b.left}
+	from := io.LimitedReader{R: x.c.Conn, N: b.left}
 	if b.framing == untilClose {
 		from.N = math.MaxInt64
 	}
