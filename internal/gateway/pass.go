@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/proxy"
-	"github.com/serin-ml/serin/internal/traffic"
 	"github.com/serin-ml/serin/internal/wire"
 )
 
@@ -53,7 +53,7 @@ func (p *passage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.reset()
 	b.http = httpCall{w: w, r: r}
 	q := question{place: place{spot: p.spot}, service: p.service}
-	c := call{at: start, ctx: r.Context(), facts: traffic.FromRequest(r), body: &b.http, header: w.Header(), secure: r.TLS != nil}
+	c := call{at: start, ctx: r.Context(), facts: g.from(r, &b.behind), path: r.URL.Path, header: w.Header(), secure: r.TLS != nil}
 	a := answered{}
 	if a.err = p.enter(b, r); a.err == nil {
 		a = g.pass(b, &c, &q)
@@ -88,7 +88,8 @@ func (p *passage) enter(b *buffers, r *http.Request) (err error) {
 func (g *Gateway) pass(b *buffers, c *call, q *question) answered {
 	d := &b.decision
 	d.service = q.service
-	if err := g.decide(d, c, ""); err != nil {
+	refused := g.hold(d, c, q.place.spot)
+	if err := cmp.Or(refused, g.decide(d, c, "")); err != nil {
 		return g.standInPassed(b, err)
 	}
 	in := g.metrics.of(d.assigned, q.place.spot).inFlight
@@ -270,6 +271,11 @@ func (g *Gateway) refusePassed(b *buffers, err error) int {
 		return status
 	}
 	retryAfter(w.Header(), err)
+	if e, ok := errors.AsType[*limited](err); ok {
+		b.out = e.problem(b.out[:0])
+		g.send(w, b.http.r, status, wire.Frame{ContentType: problemType}, b.out)
+		return status
+	}
 	b.out = wire.OpenInference{}.Error(b.out[:0], status, public(err))
 	g.send(w, b.http.r, status, wire.Frame{}, b.out)
 	return status

@@ -44,16 +44,21 @@ func (b *buffers) readSmall(s *Service) error {
 // fill makes the request for a variant.
 func (b *buffers) fill(g *Gateway, c *call, v *Variant) {
 	r, d, p := b.http.r, &b.decision, &b.pass
+	trusted := g.trusted(r)
+	scheme, host := schemeOf(c.secure), r.Host
+	if trusted {
+		scheme, host = firstOf(r.Header["X-Forwarded-Proto"], scheme), firstOf(r.Header["X-Forwarded-Host"], host)
+	}
 	set := append(p.set[:0],
-		proxy.Field{Name: "X-Forwarded-For", Value: c.facts.Client()},
-		proxy.Field{Name: "X-Forwarded-Proto", Value: schemeOf(c.secure)},
-		proxy.Field{Name: "X-Forwarded-Host", Value: r.Host},
+		proxy.Field{Name: "X-Forwarded-For", Value: g.forwardedFor(r)},
+		proxy.Field{Name: "X-Forwarded-Proto", Value: scheme},
+		proxy.Field{Name: "X-Forwarded-Host", Value: host},
 		proxy.Field{Name: "X-Request-Id", Value: b.requestID(r)},
 		proxy.Field{Name: TokenHeader, Value: d.token},
 		proxy.Field{Name: VariantHeader, Value: v.Name()},
 	)
 	for name := range r.Header {
-		if forged(name) && !sets(set, name) {
+		if forged(name, trusted) && !sets(set, name) {
 			set = append(set, proxy.Field{Name: name})
 		}
 	}
@@ -108,9 +113,18 @@ func sane(id string) bool {
 	return id != "" && len(id) <= 128
 }
 
-// forged tells whether a client's field of that name would be taken for what a proxy says. Underscores are no way around: what makes
-// variables of names (CGI, WSGI) does not tell them from hyphens.
-func forged(name string) bool {
+// firstOf is the first of values, or instead if there is none.
+func firstOf(values []string, instead string) string {
+	if len(values) == 0 || values[0] == "" {
+		return instead
+	}
+	return values[0]
+}
+
+// forged tells whether a client's field of that name would be taken for what this server says or, unless it comes from a trusted proxy, for
+// what a proxy says. Underscores are no way around: what makes variables of names (CGI, WSGI) does not tell them from hyphens. Forwarded is
+// not passed on at all: nothing is added to it here, so that its last hop would be taken for another.
+func forged(name string, trusted bool) bool {
 	if name == "" {
 		return false
 	}
@@ -118,7 +132,7 @@ func forged(name string) bool {
 	case 's':
 		return begins(name, "serin-")
 	case 'x':
-		return begins(name, "x-forwarded-") || len(name) == len("x-real-ip") && begins(name, "x-real-ip")
+		return !trusted && (begins(name, "x-forwarded-") || len(name) == len("x-real-ip") && begins(name, "x-real-ip"))
 	case 'f':
 		return len(name) == len("forwarded") && begins(name, "forwarded")
 	}
