@@ -11,6 +11,9 @@ type Deltas struct {
 	Totals  map[TotalKey]uint64 // outcomes by what became of them
 	Foreign uint64              // records of kinds that this version does not know
 
+	// Comparisons of shadows in the order of the log, in which they must be merged: sums of scores depend on it.
+	Shadows map[ShadowMinute][]*event.Comparison
+
 	lastKey MinuteKey // tallies of one second are many, and of few keys
 	last    *Counts
 }
@@ -72,7 +75,7 @@ type ConfusionKey struct {
 
 // NewDeltas returns empty ones.
 func NewDeltas() *Deltas {
-	return &Deltas{Minutes: map[MinuteKey]*Counts{}, Totals: map[TotalKey]uint64{}}
+	return &Deltas{Minutes: map[MinuteKey]*Counts{}, Totals: map[TotalKey]uint64{}, Shadows: map[ShadowMinute][]*event.Comparison{}}
 }
 
 func (d *Deltas) counts(key MinuteKey) *Counts {

@@ -22,6 +22,8 @@ type batch struct {
 	settled []*outcomeRow             // of earlier batches
 	units   []unitSeen
 
+	disagreements []placedDisagreement
+
 	repeated map[event.Offset]bool // the decisions in this batch whose ids were there before
 }
 
@@ -50,6 +52,10 @@ func (s *Sink) apply(ctx context.Context, items []measure.Item) error {
 		case r.Tally != nil:
 			b.deltas.AddTally(r.Tally)
 			s.memory.joiner.Tick(r.Tally.To)
+		case r.Comparison != nil:
+			b.deltas.AddComparison(r.Comparison)
+		case r.Disagreement != nil:
+			b.disagreements = append(b.disagreements, placedDisagreement{item.At, r.Disagreement})
 		default:
 			b.deltas.Foreign++
 		}
@@ -136,7 +142,7 @@ func (s *Sink) addDecision(ctx context.Context, b *batch, at event.Offset, d *ev
 }
 
 func (s *Sink) write(ctx context.Context, b *batch) error {
-	for _, step := range []func(context.Context, *batch) error{s.writeSlots, s.writeOutcomes, s.writeMinutes, s.writeTotals, s.writeRunning, s.writeUnits} {
+	for _, step := range []func(context.Context, *batch) error{s.writeSlots, s.writeOutcomes, s.writeMinutes, s.writeTotals, s.writeRunning, s.writeUnits, s.writeShadows} {
 		if err := step(ctx, b); err != nil {
 			return err
 		}

@@ -115,7 +115,7 @@ func ta(x *event.Tally) event.Record   { return event.Record{Tally: x} }
 
 var viewNames = []string{
 	"decisions", "outcomes", "variant_minutes", "variant_labels", "variant_outcomes", "variant_confusions", "outcome_counts",
-	"traffic_changes", "log_gaps",
+	"traffic_changes", "log_gaps", "shadow", "disagreements",
 }
 
 // dump is all that the views say, and the state that later records depend on.
@@ -129,6 +129,7 @@ func dump(t testing.TB, s *Sink) string {
 	fmt.Fprint(&out, "state\n", table(t, s.db.DB, "SELECT place, age, last, foreign_records FROM progress"))
 	fmt.Fprint(&out, table(t, s.db.DB, "SELECT minute, hex(body) FROM minute_sketches ORDER BY 1, 2"))
 	fmt.Fprint(&out, table(t, s.db.DB, fromTotals))
+	fmt.Fprint(&out, table(t, s.db.DB, "SELECT minute, hex(body) FROM shadow_minutes m JOIN shadows s ON s.id = m.shadow_id ORDER BY 1, service, shadow, shadow_version, variant, version, rule"))
 	fmt.Fprint(&out, table(t, s.db.DB, "SELECT slot, hex(body) FROM slots ORDER BY 1"))
 	fmt.Fprint(&out, table(t, s.db.DB, "SELECT service, epoch, unit FROM units JOIN scopes ON scope = id ORDER BY 1, 2, 3"))
 	return out.String()
@@ -221,5 +222,5 @@ func (l *memoryLog) Read(_ context.Context, from event.Offset, most int, use fun
 var order = map[string]string{
 	"decisions": "id", "outcomes": "id", "variant_minutes": "1, 2, 3, 4, 5", "variant_labels": "1, 2, 3, 4, 5, 6",
 	"variant_outcomes": "1, 2, 3, 4, 5, 6, 7, 8", "variant_confusions": "1, 2, 3, 4, 5, 6, 7, 8", "outcome_counts": "1, 2",
-	"traffic_changes": "2, 3, 4, 5", "log_gaps": "1",
+	"traffic_changes": "2, 3, 4, 5", "log_gaps": "1", "shadow": "1, 2, 3, 4, 5, 6, 7", "disagreements": "1, 2, 3, 4",
 }

@@ -18,6 +18,7 @@ type memory struct {
 	labels   map[measure.Variant]int
 	scopes   map[scopeKey]*scope
 	running  map[int64]*measure.Running // by row of variants
+	shadows  map[measure.Shadow]int64
 	joiner   *measure.Joiner
 	sampler  measure.Sampler
 	batch    *batch // of the transaction under way: where the joiner's outcomes go
@@ -35,11 +36,12 @@ func (s *Sink) load(ctx context.Context) error {
 		labels:   map[measure.Variant]int{},
 		scopes:   map[scopeKey]*scope{},
 		running:  map[int64]*measure.Running{},
+		shadows:  map[measure.Shadow]int64{},
 
 		rebuilding: s.memory.rebuilding, totalsMoved: true, movedSplits: map[string]bool{},
 	}
 	m.joiner = measure.NewJoiner(s.options.Window, func(p *measure.Pending, settled measure.Settled) { s.memory.batch.settle(p, settled) })
-	for _, read := range []func(context.Context, *memory) error{s.loadVariants, s.loadRunning, s.loadKnown, s.loadScopes, s.loadClock, s.loadWaiting} {
+	for _, read := range []func(context.Context, *memory) error{s.loadVariants, s.loadRunning, s.loadShadows, s.loadKnown, s.loadScopes, s.loadClock, s.loadWaiting} {
 		if err := read(ctx, &m); err != nil {
 			return err
 		}

@@ -16,6 +16,9 @@ type Retention struct {
 	Outcomes     time.Duration // rows of the view outcomes, by when they came, and with them the ids that tell repeats; default 30 days
 	Known        time.Duration // what is remembered of decisions for their outcomes, and their places in the log; default 30 days
 	Minutes      time.Duration // figures by minute; default 400 days
+	Shadows      time.Duration // figures of shadows by minute, of some kilobytes each; default 60 days
+
+	DisagreementRows int // rows of the view disagreements; default 20,000. By age they go as Known does
 }
 
 func (r Retention) withDefaults() Retention {
@@ -23,13 +26,16 @@ func (r Retention) withDefaults() Retention {
 	for _, p := range []struct {
 		value    *time.Duration
 		standard time.Duration
-	}{{&r.Decisions, 7 * day}, {&r.Outcomes, 30 * day}, {&r.Known, 30 * day}, {&r.Minutes, 400 * day}} {
+	}{{&r.Decisions, 7 * day}, {&r.Outcomes, 30 * day}, {&r.Known, 30 * day}, {&r.Minutes, 400 * day}, {&r.Shadows, 60 * day}} {
 		if *p.value <= 0 {
 			*p.value = p.standard
 		}
 	}
 	if r.DecisionRows <= 0 {
 		r.DecisionRows = 500_000
+	}
+	if r.DisagreementRows <= 0 {
+		r.DisagreementRows = 20_000
 	}
 	return r
 }
@@ -63,13 +69,21 @@ func (s *Sink) Prune(ctx context.Context, now time.Time, keep Retention) error {
 		{keep.Minutes, "SELECT min(minute) FROM minutes", []string{
 			"DELETE FROM minutes WHERE minute < ?", "DELETE FROM minute_sketches WHERE minute < ?", "DELETE FROM minute_labels WHERE minute < ?",
 			"DELETE FROM minute_outcomes WHERE minute < ?", "DELETE FROM minute_confusions WHERE minute < ?",
-		}, parser(minuteForm), func(t time.Time) any { return t.UTC().Format(minuteForm) }},
+		}, parser(minuteForm), minuteOf},
+		{keep.Shadows, "SELECT min(minute) FROM shadow_minutes", []string{"DELETE FROM shadow_minutes WHERE minute < ?"}, parser(minuteForm), minuteOf},
+		{keep.Known, "SELECT max(at) FROM (SELECT at FROM disagreement_rows ORDER BY place LIMIT 1)", []string{
+			"DELETE FROM disagreement_rows WHERE place < coalesce((SELECT place FROM disagreement_rows WHERE at >= ? ORDER BY place LIMIT 1), 1 << 62)",
+		}, parser(timeForm), timeText},
 	} {
 		if err := s.removeAged(ctx, now, a); err != nil {
 			return s.classify(err)
 		}
 	}
 	if err := s.removeBeyond(ctx, keep.DecisionRows); err != nil {
+		return s.classify(err)
+	}
+	if _, err := s.conn.ExecContext(ctx, `DELETE FROM disagreement_rows
+		WHERE place <= (SELECT place FROM disagreement_rows ORDER BY place DESC LIMIT 1 OFFSET ?)`, keep.DisagreementRows); err != nil {
 		return s.classify(err)
 	}
 	return s.classify(s.closeScopes(ctx))
@@ -141,6 +155,8 @@ func (s *Sink) closeScopes(ctx context.Context) error {
 	}
 	return nil
 }
+
+func minuteOf(t time.Time) any { return t.UTC().Format(minuteForm) }
 
 func parser(form string) func(string) (time.Time, error) {
 	return func(text string) (time.Time, error) { return time.Parse(form, text) }

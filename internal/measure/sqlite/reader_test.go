@@ -276,7 +276,7 @@ func TestQueriesOfTheGuideRun(t *testing.T) {
 	}
 	r := openReader(t, sample(t), 0)
 	parts := strings.Split(string(guide), "```sql\n")
-	if len(parts) != 6 {
+	if len(parts) != 7 {
 		t.Fatalf("the guide has %d queries", len(parts)-1)
 	}
 	for _, part := range parts[1:] {

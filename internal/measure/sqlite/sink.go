@@ -253,5 +253,5 @@ func (s *Sink) empty(ctx context.Context) error {
 // tables hold what comes from the log.
 var tables = []string{
 	"gaps", "variants", "known", "slots", "decision_rows", "outcome_rows", "minutes", "minute_sketches", "minute_labels", "minute_outcomes",
-	"minute_confusions", "outcome_totals", "scopes", "shares", "units", "variant_totals",
+	"minute_confusions", "outcome_totals", "scopes", "shares", "units", "variant_totals", "shadows", "shadow_minutes", "disagreement_rows",
 }

@@ -30,7 +30,7 @@ func drawLog(t *rapid.T) []measure.Item {
 		} else {
 			clock = clock.Add(time.Duration(step) * 200 * time.Millisecond)
 		}
-		switch rapid.SampledFrom([]string{"decision", "decision", "outcome", "outcome", "outcome", "tally", "foreign"}).Draw(t, "kind") {
+		switch rapid.SampledFrom([]string{"decision", "decision", "outcome", "outcome", "outcome", "tally", "comparison", "disagreement", "foreign"}).Draw(t, "kind") {
 		case "decision":
 			made := decision(i, clock, rapid.SampledFrom(labels).Draw(t, "label"))
 			made.Reason = rapid.SampledFrom([]event.Reason{event.Weights, event.Weights, event.ByHand, event.Match}).Draw(t, "reason")
@@ -67,6 +67,12 @@ func drawLog(t *rapid.T) []measure.Item {
 			}
 		case "tally":
 			records = append(records, ta(tally(clock, rapid.IntRange(0, 9).Draw(t, "requests"), float64(rapid.IntRange(0, 1_000_000).Draw(t, "micros")))))
+		case "comparison":
+			records = append(records, event.Record{Comparison: drawComparison(t, clock)})
+		case "disagreement":
+			dis := disagreement(i, clock, "0")
+			dis.Shadow = rapid.SampledFrom([]string{"next", "other"}).Draw(t, "shadow")
+			records = append(records, event.Record{Disagreement: dis})
 		case "foreign":
 			records = append(records, event.Record{Unknown: &event.Unknown{Kind: 99, Version: 1}})
 		}

@@ -3,11 +3,14 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"strings"
 )
 
 // statements are the writer's, prepared once.
 type statements struct {
 	variant, known, slot, scope, share, shareUnits, scopeUnits, sketchOf, sketch, total, running, foreign, settle, sampler *sql.Stmt
+
+	shadow, shadowOf, shadowMinute, disagreement *sql.Stmt
 
 	decisions, outcomes, minutes, labels, sums, confusions, units *bulk
 
@@ -49,6 +52,10 @@ func (s *statements) prepare(ctx context.Context, conn *sql.Conn) error {
 		{&s.running, "INSERT OR REPLACE INTO variant_totals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
 		{&s.sampler, "UPDATE detail SET debt = ?, last = ?"},
 		{&s.foreign, "UPDATE progress SET foreign_records = foreign_records + ?"},
+		{&s.shadow, "INSERT INTO shadows VALUES (?, ?, ?, ?, ?, ?, ?)"},
+		{&s.shadowOf, "SELECT body FROM shadow_minutes WHERE minute = ? AND shadow_id = ?"},
+		{&s.shadowMinute, "INSERT OR REPLACE INTO shadow_minutes VALUES (?" + strings.Repeat(", ?", 24) + ")"},
+		{&s.disagreement, "INSERT OR REPLACE INTO disagreement_rows VALUES (?" + strings.Repeat(", ?", 17) + ")"},
 		{&s.settle, `UPDATE outcome_rows SET status = ?, class = ?, decided_at = ?, variant_id = ?, correct = ?, due = NULL, record = NULL
 			WHERE place = ?`},
 	} {

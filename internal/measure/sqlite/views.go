@@ -39,6 +39,20 @@ var variantColumns = []Column{
 	{"version", Text, "the digest of its model version, empty if it has none"},
 }
 
+// shadowColumns tell whose comparisons a row has.
+var shadowColumns = []Column{
+	variantColumns[0],
+	{"shadow", Text, "the variant that was sent copies"},
+	{"shadow_version", Text, "its version: a digest, or what an upstream says"},
+	{"variant", Text, "the variant that answered"},
+	{"version", Text, "its version"},
+	{"rule", Text, "what agreement means; figures of two rules do not add up"},
+}
+
+func perShadow(first []Column, columns ...Column) []Column {
+	return slices.Concat(first, shadowColumns, columns)
+}
+
 func perMinute(columns ...Column) []Column {
 	return append(append([]Column{{"minute", Time, "the minute's start"}}, variantColumns...), columns...)
 }
@@ -148,6 +162,45 @@ func Views() []View {
 			{"share", Real, "the variant's probability"},
 			{"units", Int, "units first seen there in this epoch"},
 		}},
+		{"shadow", "what comparisons of shadows have found, by minute, version of either side, and rule", perShadow([]Column{{"minute", Time, "the minute's start"}},
+			Column{"pairs", Int, "answers that were compared"},
+			Column{"agreed", Int, "of them, those that agree"},
+			Column{"primary_failed", Int, "copies that the shadow answered and the variant had not"},
+			Column{"shadow_failed", Int, "the other way round"},
+			Column{"both_failed", Int, "neither answered"},
+			Column{"timeouts", Int, "the shadow was late"},
+			Column{"incomparable", Int, "the answers had nothing to compare"},
+			Column{"dropped_queue", Int, "not copied: as many copies waited as may"},
+			Column{"dropped_bytes", Int, "not copied: what waited was too large"},
+			Column{"dropped_too_large", Int, "not copied: request or answer too large"},
+			Column{"dropped_streaming", Int, "not copied: request or answer a stream"},
+			Column{"dropped_draining", Int, "not copied, or not answered: the server was about to stop"},
+			Column{"dropped_unavailable", Int, "not copied: the shadow could not be asked"},
+			Column{"dropped_method", Int, "not copied: the method may change something"},
+			Column{"slower_micros", Int, "the shadow's latency less the variant's, summed over pairs, in microseconds"},
+			Column{"p50_micros", Real, "median latency of the variant that answered, over pairs"},
+			Column{"p99_micros", Real, "99% were faster"},
+			Column{"shadow_p50_micros", Real, "median latency of the shadow, over pairs"},
+			Column{"shadow_p99_micros", Real, "99% were faster"},
+			Column{"overlap_sum", Real, "the share of the first k that both had, summed over pairs; 0 under other rules"},
+			Column{"scored", Int, "pairs with a score"},
+			Column{"score_sum", Real, "the shadow's score less the variant's, summed over them"},
+		)},
+		{"disagreements", "pairs that do not agree, some a second; rates come from shadow, which counts all", perShadow([]Column{{"decision", Text, "the decision's id"}, {"at", Time, "when it was made"}},
+			Column{"status", Int, "of the answer, as in HTTP"},
+			Column{"shadow_status", Int, "of the shadow's"},
+			Column{"micros", Int, "how long it took, in microseconds"},
+			Column{"shadow_micros", Int, "how long the shadow's took"},
+			Column{"label", Text, "what was predicted"},
+			Column{"shadow_label", Text, "what the shadow predicted"},
+			Column{"score", Real, "with which score"},
+			Column{"shadow_score", Real, "with which score"},
+			Column{"difference", Real, "the largest, the shadow's less the variant's"},
+			Column{"overlap", Real, "the share of the first k that both had"},
+			Column{"parting", Text, "where the answers part"},
+			Column{"answer", Text, "the answer, cut, where it may be kept: see capture"},
+			Column{"shadow_answer", Text, "the shadow's"},
+		)},
 		{"log_gaps", "parts of the log that could not be read", []Column{
 			{"from_place", Int, "offset"},
 			{"to_place", Int, "offset"},
