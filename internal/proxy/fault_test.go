@@ -18,7 +18,7 @@ import (
 )
 
 // instance is a server that does with each connection, numbered from 0, what a test says.
-func instance(t testing.TB, serve func(c *peer, n int)) (address string) {
+func standIn(t testing.TB, serve func(c *peer, n int)) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -95,7 +95,7 @@ func get() *Request {
 }
 
 // answered asks, and returns the status and the body.
-func answered(t testing.TB, tr *transport, r *Request) (int, string) {
+func mustAnswer(t testing.TB, tr *transport, r *Request) (int, string) {
 	t.Helper()
 	var a Answer
 	if err := tr.exchange(context.Background(), r, &a); err != nil {
@@ -152,7 +152,7 @@ func TestWhatHangsEndsByTheDeadline(t *testing.T) {
 		}, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tr := to(t, instance(t, func(c *peer, _ int) { test.serve(c) }), transportOptions{})
+			tr := to(t, standIn(t, func(c *peer, _ int) { test.serve(c) }), transportOptions{})
 			r := get()
 			r.Method, r.Body, r.Deadline = "POST", test.body, in(60*time.Millisecond)
 			if f := failure(t, context.Background(), tr, r); f.Why != Late || f.Sent != test.sent || time.Now().Before(r.Deadline) {
@@ -185,7 +185,7 @@ func TestWhatHangsEndsWhenTheAskerGoesAway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, wait := range []time.Duration{0, 10 * time.Millisecond, 3 * glance} {
-				tr := to(t, instance(t, func(c *peer, _ int) { serve(c) }), transportOptions{})
+				tr := to(t, standIn(t, func(c *peer, _ int) { serve(c) }), transportOptions{})
 				ctx, cancel := context.WithCancelCause(context.Background())
 				cause := errors.New("gone")
 				time.AfterFunc(wait, func() { cancel(cause) })
@@ -203,7 +203,7 @@ func TestWhatHangsEndsWhenTheAskerGoesAway(t *testing.T) {
 }
 
 func TestADeadlineOfTheContextIsOneToo(t *testing.T) {
-	tr := to(t, instance(t, func(c *peer, _ int) { c.gone() }), transportOptions{})
+	tr := to(t, standIn(t, func(c *peer, _ int) { c.gone() }), transportOptions{})
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
 	defer cancel()
 	r := get()
@@ -232,7 +232,7 @@ func TestAnInstanceThatIsNotThereIsDown(t *testing.T) {
 
 func TestAResetIsAFailure(t *testing.T) {
 	for name, said := range map[string]string{"before": "", "in the head": ok, "in the body": ok + "Content-Length: 5\r\n\r\nabc"} {
-		tr := to(t, instance(t, func(c *peer, _ int) { c.request(); c.say(said); c.reset() }), transportOptions{})
+		tr := to(t, standIn(t, func(c *peer, _ int) { c.request(); c.say(said); c.reset() }), transportOptions{})
 		if f := failure(t, context.Background(), tr, get()); f.Why != Broken || !f.Sent {
 			t.Errorf("%s: %v, sent %v", name, f, f.Sent)
 		}
@@ -247,7 +247,7 @@ func TestWhatIsNotHeldMayBreak(t *testing.T) {
 		"reset":               func(c *peer) { c.say(ok + "Content-Length: 1000\r\n\r\nabc"); c.reset() },
 	} {
 		for _, copied := range []bool{false, true} {
-			tr := to(t, instance(t, func(c *peer, _ int) { c.request(); serve(c) }), transportOptions{})
+			tr := to(t, standIn(t, func(c *peer, _ int) { c.request(); serve(c) }), transportOptions{})
 			r := get()
 			r.Hold = 2
 			var a Answer
@@ -277,7 +277,7 @@ func TestWhatIsNotHeldMayBreak(t *testing.T) {
 func TestTheDeadlineEndsWhatFollowsToo(t *testing.T) {
 	for _, said := range []string{ok + "Content-Length: 1000\r\n\r\nabc", ok + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", ok + "\r\nabc"} {
 		for _, copied := range []bool{false, true} {
-			tr := to(t, instance(t, func(c *peer, _ int) { c.request(); c.say(said); c.gone() }), transportOptions{})
+			tr := to(t, standIn(t, func(c *peer, _ int) { c.request(); c.say(said); c.gone() }), transportOptions{})
 			r := get()
 			r.Hold, r.Deadline = 2, in(60*time.Millisecond)
 			var a Answer
@@ -301,7 +301,7 @@ func TestTheDeadlineEndsWhatFollowsToo(t *testing.T) {
 
 func TestAnAnswerMayBeClosedBeforeItsEnd(t *testing.T) {
 	heard := make(chan struct{}, 10)
-	tr := to(t, instance(t, func(c *peer, _ int) {
+	tr := to(t, standIn(t, func(c *peer, _ int) {
 		c.request()
 		c.say(ok + "Content-Length: 1000\r\n\r\nabc")
 		c.gone()
@@ -329,7 +329,7 @@ func TestAStreamOutlivesTheDeadline(t *testing.T) {
 	for _, kind := range []string{"Content-Type: text/event-stream", "Content-Type: Text/Event-Stream; charset=utf-8", "Content-Type: application/x-ndjson",
 		"X-Accel-Buffering: no"} {
 		more := make(chan struct{})
-		tr := to(t, instance(t, func(c *peer, _ int) {
+		tr := to(t, standIn(t, func(c *peer, _ int) {
 			for c.request() != nil {
 				c.say(ok + kind + "\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
 				<-more
@@ -364,7 +364,7 @@ func TestAStreamEndsWhenItIsSilentOrTheAskerGoesAway(t *testing.T) {
 		drip(c, ok+"Content-Type: text/event-stream\r\n\r\nabc")
 		c.gone()
 	}
-	tr := to(t, instance(t, serve), transportOptions{StreamTimeout: 50 * time.Millisecond})
+	tr := to(t, standIn(t, serve), transportOptions{StreamTimeout: 50 * time.Millisecond})
 	var a Answer
 	if err := tr.exchange(context.Background(), get(), &a); err != nil {
 		t.Fatal(err)
@@ -376,7 +376,7 @@ func TestAStreamEndsWhenItIsSilentOrTheAskerGoesAway(t *testing.T) {
 	}
 	a.Close()
 
-	tr = to(t, instance(t, serve), transportOptions{})
+	tr = to(t, standIn(t, serve), transportOptions{})
 	ctx, cancel := context.WithCancel(context.Background())
 	if err := tr.exchange(ctx, get(), &a); err != nil {
 		t.Fatal(err)
@@ -425,7 +425,7 @@ func TestWhateverHappensNothingIsLeft(t *testing.T) {
 			func(c *peer) { c.request(); c.say(ok + "Content-Type: text/event-stream\r\n\r\nabc"); c.gone() },
 			func(c *peer) { c.request(); c.say("nonsense") },
 		}
-		tr := to(t, instance(t, func(c *peer, n int) { answers[n%len(answers)](c) }), transportOptions{})
+		tr := to(t, standIn(t, func(c *peer, n int) { answers[n%len(answers)](c) }), transportOptions{})
 		var wg sync.WaitGroup
 		for n := range 8 * len(answers) {
 			wg.Go(func() {
