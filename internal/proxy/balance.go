@@ -66,10 +66,9 @@ func (u *Upstream) busy(in *instance, n int64) bool {
 // detour returns the next instance that was not tried, one that is not much busier than the others if there is one.
 func (u *Upstream) detour(well []*instance, tried []*instance) *instance {
 	n := uint64(len(well))
-	first := u.detours.Add(1)
 	var second *instance
-	for i := range n {
-		in := well[(first+i)%n]
+	for range n {
+		in := well[u.detours.Add(1)%n] // a place that is passed over is used up, so that its neighbour gets no more than others
 		if slices.Contains(tried, in) {
 			continue
 		}
