@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -18,7 +19,6 @@ import (
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/proxy"
-	"github.com/serin-ml/serin/internal/proxy/proxytest"
 	"github.com/serin-ml/serin/internal/traffic"
 )
 
@@ -232,4 +232,12 @@ var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "\r\n"+string(body))
 })
 
-var _ = proxytest.Status
+
+// nowhere is an upstream that cannot be reached.
+type nowhere struct{}
+
+func (nowhere) Ask(context.Context, *proxy.Request, *proxy.Answer) error {
+	return &proxy.Failure{Why: proxy.Down, Err: errors.New("10.1.2.3: no route")}
+}
+
+func (nowhere) Available() bool { return true }

@@ -119,6 +119,18 @@ func hexDigit(c byte) (byte, bool) {
 
 // escapesAgain tells whether what follows an escaped % is, to a server that resolves escapes twice, something that would be refused.
 func escapesAgain(rest string) bool {
-	v, ok := escaped("%" + rest[:min(2, len(rest))])
-	return ok && (v <= ' ' || v == '.' || v == '/' || v == '\\' || v == ';' || v == '%' || v == 0x7f)
+	text := [3]byte{'%'}
+	for i := range 2 {
+		if rest == "" {
+			return false
+		}
+		c, n := rest[0], 1
+		if c == '%' {
+			c, _ = escaped(rest)
+			n = min(3, len(rest))
+		}
+		text[1+i], rest = c, rest[n:]
+	}
+	v, ok := escaped(string(text[:]))
+	return ok && (v <= ' ' || v == '.' || v == '/' || v == '\\' || v == ';' || v == '%' || v == '#' || v == 0x7f)
 }
