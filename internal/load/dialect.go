@@ -2,10 +2,12 @@ package load
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/tensor"
+	"github.com/serin-ml/serin/internal/wire"
 )
 
 // Dialect is how rows are written into requests, and where those go.
@@ -68,30 +70,34 @@ func (d Dialect) Payload(service string, x *tensor.Tensor, columns []string) (Pa
 	if len(x.Shape) == 0 || !x.DType().Numeric() {
 		return Payload{}, fault.Invalidf("rows of %s cannot be written: only numbers can", x.DType())
 	}
-	switch d {
-	case V2:
-		body, err := v2JSON(x)
-		return jsonPayload(body), err
-	case V2Binary:
-		return v2Binary(x), nil
-	case V2GRPC:
-		return Payload{Body: v2Proto(service, x)}, nil
-	case Seldon, SeldonNdarray:
-		body, err := seldonJSON(x, columns, d == SeldonNdarray)
-		return jsonPayload(body), err
-	case SeldonGRPC:
-		body, err := seldonProto(x, columns)
-		return Payload{Body: body, Header: []Field{{"seldon", service}}}, err
-	case V1:
-		body, err := instances(x)
-		return jsonPayload(body), err
-	case MLflow:
-		body, err := mlflowJSON(x, columns)
-		return jsonPayload(body), err
+	var in tensor.Spec // what the service takes, as far as a dialect's form depends on it
+	in.Name, in.DType, in.Shape, in.Columns = x.Name, x.DType(), x.Shape, columns
+	q := wire.Question{Request: &tensor.Request{Inputs: []tensor.Tensor{*x}}, Signature: tensor.Signature{Inputs: []tensor.Spec{in}}}
+	if d.RPC() {
+		return d.message(service, &q)
 	}
-	return Payload{}, fault.Invalidf("there is no dialect %q", string(d))
+	asker := map[Dialect]interface {
+		Ask(dst []byte, q *wire.Question) ([]byte, wire.Frame, error)
+	}{
+		V2: wire.OpenInferenceClient{}, V2Binary: wire.OpenInferenceClient{Binary: true}, Seldon: wire.SeldonClient{Tensor: true},
+		SeldonNdarray: wire.SeldonClient{}, V1: wire.V1Client{}, MLflow: wire.MLflowClient{},
+	}[d]
+	if asker == nil {
+		return Payload{}, fault.Invalidf("there is no dialect %q", string(d))
+	}
+	body, frame, err := asker.Ask(nil, &q)
+	if frame.HeaderBytes > 0 {
+		return Payload{Body: body, Header: []Field{{"Content-Type", frame.ContentType}, {wire.HeaderLength, strconv.Itoa(frame.HeaderBytes)}}}, err
+	}
+	return Payload{Body: body, Header: []Field{{"Content-Type", "application/json"}}}, err
 }
 
-func jsonPayload(body []byte) Payload {
-	return Payload{Body: body, Header: []Field{{"Content-Type", "application/json"}}}
+// message writes rows into a message for gRPC.
+func (d Dialect) message(service string, q *wire.Question) (Payload, error) {
+	if d == V2GRPC {
+		body, err := wire.AskModelInfer(nil, service, q)
+		return Payload{Body: body}, err
+	}
+	body, err := wire.AskSeldonMessage(nil, q)
+	return Payload{Body: body, Header: []Field{{"seldon", service}}}, err
 }

@@ -141,19 +141,19 @@ func TestJSONRefusesWhatItCannotHold(t *testing.T) {
 func TestDialectsAreWrittenLikeThis(t *testing.T) {
 	x := tensor.New("input", []int{2, 2}, []float32{0.5, float32(math.NaN()), -3, 1e21})
 	for d, want := range map[Dialect]string{
-		V2:            `{"inputs":[{"name":"input","datatype":"FP32","shape":[2,2],"data":[0.5,null,-3,1e+21]}]}`,
-		V2Binary:      `{"inputs":[{"name":"input","datatype":"FP32","shape":[2,2],"parameters":{"binary_data_size":16}}],"parameters":{"binary_data_output":true}}`,
-		Seldon:        `{"data":{"names":["a","b"],"tensor":{"shape":[2,2],"values":[0.5,"NaN",-3,1e+21]}}}`,
-		SeldonNdarray: `{"data":{"names":["a","b"],"ndarray":[[0.5,null],[-3,1e+21]]}}`,
-		V1:            `{"instances":[[0.5,null],[-3,1e+21]]}`,
-		MLflow:        `{"dataframe_split":{"columns":["a","b"],"data":[[0.5,null],[-3,1e+21]]}}`,
+		V2:            `{"inputs":[{"name":"input","shape":[2,2],"datatype":"FP32","data":[0.5,null,-3.0,1e+21]}]}`,
+		V2Binary:      `{"inputs":[{"name":"input","shape":[2,2],"datatype":"FP32","parameters":{"binary_data_size":16}}],"parameters":{"binary_data_output":true}}`,
+		Seldon:        `{"data":{"names":["a","b"],"tensor":{"shape":[2,2],"values":[0.5,"NaN",-3.0,1e+21]}}}`,
+		SeldonNdarray: `{"data":{"names":["a","b"],"ndarray":[[0.5,null],[-3.0,1e+21]]}}`,
+		V1:            `{"instances":[[0.5,null],[-3.0,1e+21]]}`,
+		MLflow:        `{"dataframe_split":{"columns":["a","b"],"data":[[0.5,null],[-3.0,1e+21]]}}`,
 	} {
 		p, err := d.Payload("s", &x, []string{"a", "b"})
 		if body, _, _ := strings.Cut(string(p.Body), "\x00"); err != nil || !strings.HasPrefix(body, want) || d != V2Binary && string(p.Body) != want {
 			t.Errorf("%s: %q, %v", d, p.Body, err)
 		}
 	}
-	if p, err := MLflow.Payload("s", &x, nil); err != nil || string(p.Body) != `{"instances":[[0.5,null],[-3,1e+21]]}` {
+	if p, err := MLflow.Payload("s", &x, nil); err != nil || string(p.Body) != `{"instances":[[0.5,null],[-3.0,1e+21]]}` {
 		t.Errorf("MLflow without names: %s, %v", p.Body, err)
 	}
 }
@@ -201,7 +201,7 @@ func TestRowsBecomePayloads(t *testing.T) {
 	if err != nil || n != 3 || more || len(payloads) != 2 {
 		t.Fatalf("%d payloads of %d rows, %v, %v", len(payloads), n, more, err)
 	}
-	want := []string{`{"data":{"names":["a","b"],"tensor":{"shape":[2,2],"values":[1,2,3,"NaN"]}}}`, `{"data":{"names":["a","b"],"tensor":{"shape":[1,2],"values":[5,6]}}}`}
+	want := []string{`{"data":{"names":["a","b"],"tensor":{"shape":[2,2],"values":[1.0,2.0,3.0,"NaN"]}}}`, `{"data":{"names":["a","b"],"tensor":{"shape":[1,2],"values":[5.0,6.0]}}}`}
 	for i := range want {
 		if string(payloads[i].Body) != want[i] {
 			t.Errorf("payload %d is %s", i, payloads[i].Body)
@@ -216,7 +216,7 @@ func TestRowsBecomePayloads(t *testing.T) {
 		o    RowOptions
 		want string // of V1; "" for an error
 	}{
-		"shape of three": {"1,2,3,4\n", tensor.Spec{DType: tensor.Float64, Shape: []int{-1, 2, 2}}, RowOptions{}, `{"instances":[[[1,2],[3,4]]]}`},
+		"shape of three": {"1,2,3,4\n", tensor.Spec{DType: tensor.Float64, Shape: []int{-1, 2, 2}}, RowOptions{}, `{"instances":[[[1.0,2.0],[3.0,4.0]]]}`},
 		"a list":         {"1\n2\n", tensor.Spec{DType: tensor.Int32, Shape: []int{-1}}, RowOptions{PerRequest: 2}, `{"instances":[1,2]}`},
 		"truths":         {"1,0\n", tensor.Spec{DType: tensor.Bool, Shape: []int{-1, 2}}, RowOptions{}, `{"instances":[[true,false]]}`},
 		"any width":      {"1,2,3\n", tensor.Spec{DType: tensor.Uint8, Shape: []int{-1, -1}}, RowOptions{}, `{"instances":[[1,2,3]]}`},

@@ -136,6 +136,10 @@ func shaped(x tensor.Tensor, spec *tensor.Spec) (tensor.Tensor, error) {
 // mostExact is the largest whole number that float64, in which rows are read, holds and takes no other one for.
 const mostExact = 1<<53 - 1
 
+type whole interface {
+	int64 | int32 | int16 | int8 | uint64 | uint32 | uint16 | uint8
+}
+
 func integers[T whole](values []float64, least, most float64) ([]T, error) {
 	out := make([]T, len(values))
 	for i, v := range values {

@@ -2,19 +2,16 @@ package load
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/tensor"
+	"github.com/serin-ml/serin/internal/wire"
 )
 
 const mostMetadata = 4 << 20
@@ -67,13 +64,11 @@ func inputsOverHTTP(ctx context.Context, o *Options, service string) ([]tensor.S
 		return nil, fault.NotFoundf("GET %s answers %s: %s", o.URL, response.Status, printable(string(body))).
 			WithHint("GET /v2/models lists the services")
 	}
-	var said struct {
-		Inputs []tensor.Spec `json:"inputs"`
-	}
-	if err := json.Unmarshal(body, &said); err != nil {
+	said, err := wire.ReadModelMetadata(body)
+	if err != nil {
 		return nil, fault.Invalidf("GET %s: %w", o.URL, err)
 	}
-	return said.Inputs, nil
+	return said.Signature.Inputs, nil
 }
 
 func inputsOverRPC(ctx context.Context, o *Options, service string) ([]tensor.Spec, error) {
@@ -92,85 +87,12 @@ func inputsOverRPC(ctx context.Context, o *Options, service string) ([]tensor.Sp
 	}
 	defer conn.Close()
 	var answer []byte
-	if err := conn.Invoke(withMetadata(ctx, o.Header), to.url.Path, appendField(nil, name, []byte(service)), &answer); err != nil {
+	if err := conn.Invoke(withMetadata(ctx, o.Header), to.url.Path, protowire.AppendString(protowire.AppendTag(nil, name, protowire.BytesType), service), &answer); err != nil {
 		return nil, fault.NotFoundf("ModelMetadata: %w", err).WithHint("name a server that says it over HTTP with --describe http://HOST:PORT")
 	}
-	return readMetadata(answer)
-}
-
-var errProto = errors.New("the answer is not the message that it should be")
-
-// readMetadata reads the inputs of inference.ModelMetadataResponse.
-func readMetadata(message []byte) (specs []tensor.Spec, err error) {
-	const inputs = 4
-	err = eachField(message, func(number protowire.Number, _ uint64, content []byte) error {
-		if number != inputs {
-			return nil
-		}
-		spec, err := readTensorMetadata(content)
-		specs = append(specs, spec)
-		return err
-	})
-	return specs, err
-}
-
-func readTensorMetadata(message []byte) (spec tensor.Spec, err error) {
-	const name, datatype, shape = 1, 2, 3
-	err = eachField(message, func(number protowire.Number, value uint64, content []byte) (err error) {
-		switch number {
-		case name:
-			if spec.Name = string(content); !utf8.ValidString(spec.Name) {
-				return errProto
-			}
-		case datatype:
-			spec.DType, err = tensor.ParseDType(string(content))
-		case shape:
-			if content == nil { // not packed, which is allowed too
-				spec.Shape = append(spec.Shape, int(int64(value)))
-			}
-			for len(content) > 0 {
-				d, n := protowire.ConsumeVarint(content)
-				if n < 0 {
-					return errProto
-				}
-				spec.Shape = append(spec.Shape, int(int64(d)))
-				content = content[n:]
-			}
-		}
-		return err
-	})
-	return spec, err
-}
-
-// eachField calls found for each field of a message, with the content of those that have a length, which is never nil.
-func eachField(message []byte, found func(number protowire.Number, value uint64, content []byte) error) error {
-	for len(message) > 0 {
-		number, kind, n := protowire.ConsumeTag(message)
-		if n < 0 {
-			return fmt.Errorf("%w: %w", errProto, protowire.ParseError(n))
-		}
-		message = message[n:]
-		var value uint64
-		var content []byte
-		switch kind {
-		case protowire.VarintType:
-			value, n = protowire.ConsumeVarint(message)
-		case protowire.BytesType:
-			content, n = protowire.ConsumeBytes(message)
-			content = content[:len(content):len(content)]
-			if content == nil && n >= 0 {
-				content = []byte{}
-			}
-		default:
-			n = protowire.ConsumeFieldValue(number, kind, message)
-		}
-		if n < 0 {
-			return fmt.Errorf("%w: %w", errProto, protowire.ParseError(n))
-		}
-		message = message[n:]
-		if err := found(number, value, content); err != nil {
-			return err
-		}
+	said, err := wire.ReadModelMetadataProto(answer)
+	if err != nil {
+		return nil, fault.Invalidf("ModelMetadata: %w", err)
 	}
-	return nil
+	return said.Signature.Inputs, nil
 }

@@ -218,6 +218,7 @@ func complaintIn(s *jsonscan.Scanner, depth int) string {
 
 // oneLine makes a text that somebody else wrote fit to be shown.
 func oneLine(text string) string {
+	text = text[:min(len(text), 4*longestComplaint)] // before more is done with all of it
 	text = strings.Join(strings.FieldsFunc(validText(text), func(r rune) bool { return r <= ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' }), " ")
 	if len(text) <= longestComplaint {
 		return text

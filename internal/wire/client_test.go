@@ -3,6 +3,9 @@ package wire
 import (
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -289,6 +292,154 @@ func TestAnswersThatDoNotFitAreOurOwnFault(t *testing.T) {
 			}
 		} else if fault.KindOf(err) != fault.Internal || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v (%v), want %q", tt.body, err, fault.KindOf(err), tt.want)
+		}
+	}
+}
+
+// goldenQuestions are questions whose bodies are kept.
+var goldenQuestions = map[string]Question{
+	"score": {Signature: score, Request: &tensor.Request{ID: "an \"id\"", Inputs: []tensor.Tensor{
+		tensor.New("input", []int{2, 3}, []float64{1, math.NaN(), 0.1, roundedTwice, -2.5, 1e300 / 1e280}),
+	}}},
+	"margin": {Signature: score, Request: &tensor.Request{Outputs: []string{"margin"}, Inputs: []tensor.Tensor{tensor.New("input", []int{1, 3}, []float32{1, 2, 3})}}},
+	"mixed": {Signature: v1Models["mixed"], Request: &tensor.Request{Inputs: []tensor.Tensor{
+		tensor.New("word", []int{2}, []string{"a \"word\"", "b"}), tensor.New("numbers", []int{2, 2}, []float32{0.1, 2, 3, 4}),
+		tensor.New("stars", []int{2, 1}, []int64{5, -1}), tensor.New("good", []int{2}, []float64{1, 0}),
+	}}},
+	"columns": {Signature: tensor.Signature{Inputs: []tensor.Spec{spec("age", tensor.Float64, -1, 1), spec("city", tensor.Bytes, -1)}}, Request: &tensor.Request{Inputs: []tensor.Tensor{
+		tensor.New("age", []int{2, 1}, []float64{30, math.NaN()}), tensor.New("city", []int{2}, []string{"Ulm", "K\u00f6ln"}),
+	}}},
+	"open": {Request: &tensor.Request{Inputs: []tensor.Tensor{tensor.New("input", []int{1, 3}, []float32{0.1, 2, 3})}}},
+}
+
+// TestGoldenQuestions holds what each client asks against the file beside, byte for byte.
+func TestGoldenQuestions(t *testing.T) {
+	for name, p := range pairs {
+		for what, q := range goldenQuestions {
+			body, _, err := p.client.Ask(nil, &q)
+			if err != nil {
+				body = fmt.Appendf(nil, "error: %v", err)
+			}
+			path := filepath.Join("testdata", "clients", strings.ReplaceAll(strings.ReplaceAll(name, " ", "-"), "'", "")+"-"+what+".golden")
+			got := string(body) + "\n"
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if want, err := os.ReadFile(path); err != nil || got != string(want) {
+				t.Errorf("%s: got %q, want %q, %v", path, got, want, err)
+			}
+		}
+	}
+}
+
+func TestRequestsThatCannotBeWrittenAreRefused(t *testing.T) {
+	rows := func(data any) tensor.Request {
+		x := tensor.Tensor{Name: "input", Data: data}
+		x.Shape = []int{1, x.Len()}
+		return tensor.Request{Inputs: []tensor.Tensor{x}}
+	}
+	whole := tensor.Signature{Inputs: []tensor.Spec{spec("input", tensor.Int8, -1, -1)}}
+	for name, p := range pairs {
+		for _, tt := range []struct {
+			request   tensor.Request
+			signature tensor.Signature
+			want      string
+		}{
+			{tensor.Request{}, score, "no input"},
+			{tensor.Request{Inputs: []tensor.Tensor{{Name: "input", Shape: []int{2}, Data: []float32{1}}}}, score, "needs 2"},
+			{rows([]float64{1.5}), whole, "element 0: 1.5 is no INT8"},
+			{rows([]float64{1, math.NaN()}), whole, "element 1: NaN is no INT8"},
+			{rows([]int64{1, 2, 128}), whole, "element 2: 128 is no INT8"},
+			{rows([]string{"x"}), whole, "holds BYTES where INT8 is needed"},
+			{rows([]float64{1e39}), score, "element 0: 1e+39 is no FP32"},
+		} {
+			if body, _, err := p.client.Ask(nil, &Question{Request: &tt.request, Signature: tt.signature}); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%s: %s, %v; want %s", name, body, err, tt.want)
+			}
+		}
+		for want, r := range map[string]tensor.Request{
+			"is +Inf, which JSON cannot carry": rows([]float64{1, math.Inf(1)}), "not valid UTF-8": rows([]string{"\xff"}),
+		} {
+			_, _, err := p.client.Ask(nil, &Question{Request: &r})
+			carried := name == "binary" || strings.Contains(name, "v1") && strings.Contains(want, "UTF-8") // which has {"b64": ...}
+			if carried != (err == nil) || err != nil && (fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), want)) {
+				t.Errorf("%s: %v, want %s", name, err, want)
+			}
+		}
+	}
+}
+
+// TestClaimsOfAnswersAllocateNothing reads answers that claim to be long, or are and hold nothing.
+func TestClaimsOfAnswersAllocateNothing(t *testing.T) {
+	const n = 20_000
+	for _, tt := range []struct {
+		client client
+		body   string
+	}{
+		{OpenInferenceClient{}, `{"outputs":[{"name":"prediction","shape":[2147483647],"datatype":"FP32","data":[1]}]}`},
+		{OpenInferenceClient{}, `{"outputs":[{"name":"prediction","shape":[16000000],"datatype":"BYTES","data":["1"]}]}`},
+		{OpenInferenceClient{}, `{"outputs":[` + strings.Repeat("{},", n) + `{}]}`},
+		{SeldonClient{}, `{"data":{"tensor":{"shape":[2147483647],"values":[1]}}}`},
+		{SeldonClient{}, `{"data":{"names":[` + strings.Repeat(`"",`, n) + `""],"ndarray":[]}}`},
+		{V1Client{}, `{"predictions":[` + strings.Repeat("{},", n) + `{}]}`},
+		{V1Client{}, `{"predictions":[` + strings.Repeat("[],", n) + `[]]}`},
+		{V1Client{}, `{"predictions":` + strings.Repeat("[", n)},
+		{MLflowClient{}, `{"predictions":{` + strings.Repeat(`"a":1,`, n) + `"b":1}}`},
+		{MLflowClient{}, `{"predictions":[{` + strings.Repeat(`"a":1,`, n) + `"b":1}]}`},
+	} {
+		for _, s := range []tensor.Signature{{}, score, severalOutputs} {
+			var err error
+			used := allocated(func() {
+				_, err = tt.client.Read([]byte(tt.body), Frame{}, &Question{Request: &twoRows, Signature: s}, Limits{})
+			})
+			if limit := uint64(100*len(tt.body) + 1<<18); used > limit {
+				t.Errorf("%.80s: %d bytes were allocated for an answer of %d: %v", tt.body, used, len(tt.body), err)
+			}
+		}
+	}
+	long := `{"predictions":[` + strings.Repeat("1,", n) + `1]}`
+	if _, err := (V1Client{}).Read([]byte(long), Frame{}, &Question{Request: &twoRows}, Limits{Elements: 100}); err == nil || !strings.Contains(err.Error(), "more than 100 values") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestComplaintsAreFoundWhereServersPutThem(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"error":"no such model"}`:                                                       "no such model",
+		`{"status":{"status":1,"info":"wrong","code":-1,"reason":"BAD"}}`:                 "wrong",
+		`{"status":{"code":500,"info":"","reason":"EMPTY","status":"FAILURE"}}`:           "FAILURE",
+		`{"error_code":"BAD_REQUEST","message":"a\nb\u0000","stack_trace":"File \"x\""}`:  "a b",
+		`{"detail":[{"loc":["body","inputs"],"msg":"field required"},{"msg":"another"}]}`: "field required",
+		`{"detail":"Not Found"}`:                        "Not Found",
+		`{"error":{"code":3,"message":"inner"}}`:        "inner",
+		`{"code":5,"message":"not found","details":[]}`: "not found",
+		`"a text"`:                      "a text",
+		"  plain\r\ntext ":              "plain text",
+		`<html><body>502</body></html>`: "",
+		``:                              "",
+		`{"a":1}`:                       "",
+		`{"error":`:                     "",
+		`{"error":"` + strings.Repeat("\u00e9", 300) + `"}`: strings.Repeat("\u00e9", 200) + "...",
+	} {
+		if got := Complaint([]byte(body)); got != want {
+			t.Errorf("%.60s: got %q, want %q", body, got, want)
+		}
+	}
+}
+
+// TestOneFloatIsWrittenAsADouble is about the one float32 whose shortest decimal is another once it has been a double.
+func TestOneFloatIsWrittenAsADouble(t *testing.T) {
+	v := float32(roundedTwice)
+	shortest := strconv.FormatFloat(float64(v), 'g', -1, 32)
+	if d, _ := strconv.ParseFloat(shortest, 64); float32(d) == v {
+		t.Errorf("%s is no such float", shortest)
+	}
+	for _, v := range []float32{v, -v} {
+		text := appendFloat(nil, float64(v), 32)
+		if d, err := strconv.ParseFloat(string(text), 64); err != nil || float32(d) != v {
+			t.Errorf("%s reads as %v, not %v", text, float32(d), v)
 		}
 	}
 }

@@ -186,24 +186,29 @@ func (r *metadataReader) spec(input bool) (p tensor.Spec, err error) {
 			s.Skip()
 		}
 	}
+	return p, described(&p, datatype, input)
+}
+
+// described completes an input or output of which a document has been read.
+func described(p *tensor.Spec, datatype string, input bool) error {
 	p.DType = parseDatatype([]byte(datatype))
 	switch half := p.DType > tensor.Bytes; {
 	case p.Name == "":
-		return p, fault.Invalidf("an input or output has no name")
+		return fault.Invalidf("an input or output has no name")
 	case p.DType == 0:
-		return p, fault.Invalidf("%q has the datatype %.40q, which is unknown", p.Name, datatype)
+		return fault.Invalidf("%.60q has the datatype %.40q, which is unknown", p.Name, datatype)
 	case half && input:
-		return p, fault.Invalidf("input %q is %s, which cannot be sent", p.Name, datatype)
+		return fault.Invalidf("input %.60q is %s, which cannot be sent", p.Name, datatype)
 	case half:
 		p.DType = tensor.Float32
 	}
-	if len(p.Shape) == 0 || slices.ContainsFunc(p.Shape, func(d int) bool { return d < -1 || d == 0 }) {
-		return p, fault.Invalidf("%q has the shape %v", p.Name, p.Shape)
+	if len(p.Shape) == 0 || len(p.Shape) > maxRank || slices.ContainsFunc(p.Shape, func(d int) bool { return d < -1 || d == 0 || d > math.MaxInt32 }) {
+		return fault.Invalidf("%.60q has the shape %v", p.Name, p.Shape[:min(len(p.Shape), maxRank)])
 	}
 	if width := p.Shape[len(p.Shape)-1]; len(p.Columns) > 0 && (len(p.Shape) < 2 || width != len(p.Columns) && width != anySize) {
 		p.Columns = nil
 	}
-	return p, nil
+	return nil
 }
 
 // shape reads sizes, -1 for any.

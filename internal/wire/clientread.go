@@ -173,7 +173,7 @@ func (r *answerReader) wrong(what string, err error) {
 
 // list reads a list into elements of a type. An error is not left in s alone.
 func (r *answerReader) list(s *jsonscan.Scanner, d tensor.DType, spec *tensor.Spec) (data any, shape []int, err error) {
-	a := &r.reading.array
+	a := &r.array
 	*a = array{s: s, size: r.size, rows: r.limits.Rows, max: r.left, plain: true, proto: r.proto}
 	hint := 1
 	if spec != nil {

@@ -191,7 +191,10 @@ func (r *seldonReader) columns() {
 	after := r.s
 	r.s = r.later
 	wanted := r.question.Signature.Wanted(r.question.Request)
-	if slices.ContainsFunc(wanted, func(name string) bool { return !slices.Contains(r.names, name) }) {
+	if slices.ContainsFunc(wanted, func(name string) bool {
+		spec, _ := r.named(name)
+		return spec == nil || !slices.Contains(r.names, name)
+	}) {
 		r.outputs("data.ndarray")
 	} else {
 		r.split(wanted)

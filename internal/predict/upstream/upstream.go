@@ -118,7 +118,7 @@ func newModel(o Options) (*Model, error) {
 		m.options.Log = slog.New(slog.DiscardHandler)
 	}
 	name := url.PathEscape(o.Model)
-	own := ""
+	var own string
 	switch o.Dialect {
 	case Seldon:
 		m.client, own = wire.SeldonClient{}, "/api/v1.0/predictions"

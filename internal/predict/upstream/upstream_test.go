@@ -114,7 +114,7 @@ func TestTheSignatureIsWhatTheUpstreamSays(t *testing.T) {
 	} {
 		tt.options.Asker, tt.options.Model = asking{tt.server}, "m"
 		m, err := Open(t.Context(), tt.options)
-		got := ""
+		var got string
 		if err != nil {
 			got = fault.KindOf(err).String() + ": " + err.Error()
 		} else {
