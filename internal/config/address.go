@@ -52,13 +52,16 @@ func Prefixes(list []CIDR) []netip.Prefix {
 // schemes are those of an upstream's URL, with the ports that they mean.
 var schemes = map[string]string{"http": "80", "h2c": "80", "grpc": "80", "https": "443", "h2": "443", "grpcs": "443"}
 
+// multiplexed tells of a scheme that a connection carries many requests: HTTP/2.
+func multiplexed(scheme string) bool { return scheme != "http" && scheme != "https" }
+
 // encrypted tells of a scheme that there is TLS.
 func encrypted(scheme string) bool { return schemes[scheme] == "443" }
 
 // address is an instance of an upstream.
 type address struct {
 	text   string // scheme, host and port as they are written, in lower case
-	key    string // the same for two that are the same: with a port always
+	key    string // host and port, the same for two that are the same
 	scheme string
 	ip     netip.Addr // where the host is no name
 }
@@ -106,7 +109,7 @@ func readAddress(text string) (a address, err error) {
 		return a, fault.Invalidf("%.40q is no port", port).WithHint("give 1 to 65535")
 	}
 	a.text = a.scheme + "://" + strings.ToLower(host)
-	a.key = a.text
+	a.key = strings.ToLower(host)
 	if port == "" {
 		a.key += ":" + schemes[a.scheme]
 	}

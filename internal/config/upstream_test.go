@@ -85,8 +85,8 @@ func upstreamsConfig() *Config {
 				s.RateLimit = RateLimits{{Requests: 5, Per: 10 * time.Second, Key: "client"}}
 			}),
 			service("pair", func(s *Service) {
-				s.Path, s.Instances = "/pair", []string{"http://a_b:1", "h2c://10.0.0.7"}
-				s.Variants = []Variant{variant("stable", func(v *Variant) { v.Instances = []string{"http://a_b:1", "h2c://10.0.0.7"} })}
+				s.Path, s.Instances = "/pair", []string{"h2c://a_b:1", "grpcs://10.0.0.7"}
+				s.Variants = []Variant{variant("stable", func(v *Variant) { v.Instances = []string{"h2c://a_b:1", "grpcs://10.0.0.7"} })}
 				s.Fallback = &Fallback{Status: 204, Header: http.Header{}}
 			}),
 			service("site", func(s *Service) {
@@ -164,12 +164,12 @@ func TestWhatIsWrongWithAURLIsToldWithoutWhatMayBeSecret(t *testing.T) {
 
 func TestAddressesAreReadAndComparedAsTheyAreDialled(t *testing.T) {
 	for _, test := range []struct{ url, text, key string }{
-		{"http://Host", "http://host", "http://host:80"},
-		{"HTTPS://host/", "https://host", "https://host:443"},
-		{"grpc://host:80", "grpc://host:80", "grpc://host:80"},
-		{"h2://10.0.0.1", "h2://10.0.0.1", "h2://10.0.0.1:443"},
-		{"http://[::1]:8085/", "http://[::1]:8085", "http://[::1]:8085"},
-		{"h2c://my_service.ns.svc.cluster.local.:9000", "h2c://my_service.ns.svc.cluster.local.:9000", "h2c://my_service.ns.svc.cluster.local.:9000"},
+		{"http://Host", "http://host", "host:80"},
+		{"HTTPS://host/", "https://host", "host:443"},
+		{"grpc://host:80", "grpc://host:80", "host:80"},
+		{"h2://10.0.0.1", "h2://10.0.0.1", "10.0.0.1:443"},
+		{"http://[::1]:8085/", "http://[::1]:8085", "[::1]:8085"},
+		{"h2c://my_service.ns.svc.cluster.local.:9000", "h2c://my_service.ns.svc.cluster.local.:9000", "my_service.ns.svc.cluster.local.:9000"},
 	} {
 		a, err := readAddress(test.url)
 		if err != nil || a.text != test.text || a.key != test.key {

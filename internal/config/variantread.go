@@ -205,7 +205,7 @@ func (r variantReader) urls(v *Variant, kind string) (encryption bool) {
 	if kind == "upstream" {
 		urls = []string{v.Upstream}
 	}
-	seen := map[string]int{}
+	seen, first := map[string]int{}, ""
 	for i, u := range urls {
 		key := "." + kind
 		if kind == "instances" {
@@ -217,6 +217,11 @@ func (r variantReader) urls(v *Variant, kind string) (encryption bool) {
 			continue
 		}
 		encryption = encryption || encrypted(a.scheme)
+		if first == "" {
+			first = a.scheme
+		} else if multiplexed(first) != multiplexed(a.scheme) {
+			r.tell(key, fmt.Sprintf("this instance speaks %s, and the first one %s", a.scheme, first), "instances stand in for each other: let all speak HTTP/2 (h2c, h2, grpc, grpcs), or none")
+		}
 		if before, twice := seen[a.key]; twice {
 			r.tell(key, fmt.Sprintf("%s is there already, as entry %d", a.text, before+1), "keep one; an instance that is to get more requests is given no more by being there twice")
 		} else {
