@@ -4,9 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/serin-ml/serin/internal/config"
+	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/gateway"
 	"github.com/serin-ml/serin/internal/predict"
 	"github.com/serin-ml/serin/internal/registry"
@@ -19,6 +21,10 @@ const (
 	lookEvery = time.Second
 	// retryAfter is how long a version that could not be loaded is left alone; a moved alias is tried at once.
 	retryAfter = 30 * time.Second
+	// reopenAfter is the same of an upstream that could not be asked what it takes and gives.
+	reopenAfter = 5 * time.Second
+	// openTimeout is how long an upstream may take to say that.
+	openTimeout = 2 * time.Second
 )
 
 // follower keeps the gateway's services on the versions that the registry says: it resolves each service's reference, and loads, checks
@@ -30,7 +36,7 @@ type follower struct {
 	now      func() time.Time
 	nudge    chan struct{} // holds one: look now
 	ready    func()        // called once, when every service has been ready for the first time
-	compile  compilePolicy
+	make     makers
 
 	turn     chan struct{}  // holds one, which who reads or changes what follows has taken out
 	config   *config.Config // whose services these are; without any, every model that has a champion is one
@@ -38,12 +44,14 @@ type follower struct {
 	unloaded map[string]bool
 }
 
-// followed is a variant of a service and what was last tried for it.
+// followed is a variant of a service and, of a model, what was last tried for it.
 type followed struct {
-	variant *gateway.Variant
-	ref     registry.Ref
-	tried   store.Digest
-	failed  time.Time // when tried last failed; zero if it did not
+	variant  *gateway.Variant
+	fixed    *fixed    // of an upstream or a folder, which follow nothing; nil: a model
+	upstream *upstream // nil: none
+	ref      registry.Ref
+	tried    store.Digest
+	failed   time.Time // when tried last failed; zero if it did not
 }
 
 func (s *followed) service() *gateway.Service { return s.variant.Service() }
@@ -52,13 +60,15 @@ func (s *followed) service() *gateway.Service { return s.variant.Service() }
 func newFollower(c *config.Config, f follower) (*follower, error) {
 	f.nudge, f.turn = make(chan struct{}, 1), make(chan struct{}, 1)
 	f.config, f.unloaded = c, map[string]bool{}
+	var upstreams []*upstream
 	for i := range c.Services {
-		variants, err := newService(&c.Services[i], f.compile)
+		m, err := f.make.service(&c.Services[i], c.Server.Upstreams)
 		if err != nil {
 			return nil, err
 		}
-		f.variants = append(f.variants, variants...)
+		f.variants, upstreams = append(f.variants, m.variants...), append(upstreams, m.upstreams...)
 	}
+	f.make.upstreams.set(upstreams)
 	f.turn <- struct{}{}
 	return &f, nil
 }
@@ -117,12 +127,18 @@ func (f *follower) look(ctx context.Context, anew bool) {
 	}
 	defer f.give()
 	f.discover(ctx)
+	var upstreams sync.WaitGroup // at once: one that hangs is not to keep the others waiting
+	defer upstreams.Wait()
 	for _, s := range f.variants {
 		if anew {
 			s.failed = time.Time{}
 		}
-		if ctx.Err() == nil && !f.unloaded[s.service().Name()] {
-			_ = f.follow(ctx, s) // it is in the log, and the variant's
+		switch {
+		case ctx.Err() != nil || f.unloaded[s.service().Name()]:
+		case s.fixed != nil:
+			upstreams.Go(func() { _ = f.follow(ctx, s) }) // it is in the log, and the variant's
+		default:
+			_ = f.follow(ctx, s)
 		}
 	}
 }
@@ -159,7 +175,7 @@ func (f *follower) find(ctx context.Context) (variants []*followed, err error) {
 			variants = append(variants, f.variants[i])
 			continue
 		}
-		made, err := foundService(m.Name, f.compile)
+		made, err := f.make.found(m.Name)
 		if err != nil {
 			f.log.Error("a service cannot be made", "service", m.Name, "error", err)
 			continue
@@ -195,6 +211,9 @@ func (s *followed) isLive(v registry.Version) bool {
 // follow loads what a variant's reference names now, if that is not what it has, and swaps it in. What cannot be loaded is logged, told
 // by the variant, and tried again later; the version before goes on answering.
 func (f *follower) follow(ctx context.Context, s *followed) error {
+	if s.fixed != nil {
+		return f.open(ctx, s)
+	}
 	version, err := f.registry.Resolve(ctx, s.ref)
 	now := f.now()
 	if err == nil && s.isLive(version) {
@@ -222,6 +241,36 @@ func (f *follower) follow(ctx context.Context, s *followed) error {
 	s.variant.Swap(live)
 	f.log.Info("a model is live", "service", s.service().Name(), "variant", s.variant.Name(), "model", version.Model, "version", version.Number,
 		"semver", version.Semver, "digest", version.Digest.Short())
+	return nil
+}
+
+// open makes an upstream or a folder live. An upstream that is asked in a dialect may have to say first what it takes and gives; until it has
+// said it, it is asked again and again.
+func (f *follower) open(ctx context.Context, s *followed) error {
+	now := f.now()
+	switch {
+	case s.variant.Live() != nil:
+		return nil
+	case now.Sub(s.failed) < reopenAfter:
+		return s.variant.Err()
+	}
+	live, err := s.fixed.open(ctx)
+	if err == nil && live.Model != nil {
+		err = s.service().Fits(live.Model.Signature())
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		if before := s.variant.Err(); before == nil || before.Error() != err.Error() {
+			f.log.Error("an upstream cannot be asked yet", "service", s.service().Name(), "variant", s.variant.Name(), "error", err, "hint", fault.HintOf(err))
+		}
+		s.failed = now
+		s.variant.Fail(err)
+		return err
+	}
+	s.variant.Swap(live)
+	f.log.Info("a variant is live", "service", s.service().Name(), "variant", s.variant.Name(), "answers", live.Runtime, "version", live.Digest)
 	return nil
 }
 

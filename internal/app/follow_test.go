@@ -37,9 +37,9 @@ func follow(t *testing.T, text string) following {
 	must(t, err)
 	f.follower, err = newFollower(readText(t, text), follower{
 		registry: d.registry, log: o.Log, now: time.Now,
-		compile: func(service string, spec traffic.Spec, variants []string) (*traffic.Policy, error) {
+		make: makers{upstreams: newUpstreams(time.Now, o.Log), compile: func(service string, spec traffic.Spec, variants []string) (*traffic.Policy, error) {
 			return traffic.Compile(spec, traffic.Options{Service: service, Variants: variants, Epoch: 1, Version: 1, Keys: cookies})
-		},
+		}},
 	})
 	must(t, err)
 	f.serve(gateway.New(gateway.Options{Log: o.Log, Now: time.Now}))

@@ -13,7 +13,7 @@ import (
 )
 
 // reloadable are the keys of the server itself that a reload applies. All others hold from the start on.
-var reloadable = []string{"drainDelay", "drain"}
+var reloadable = []string{"drainDelay", "drain", "upstreams.allow", "upstreams.deny"}
 
 // reload reads the configuration anew and applies it as a whole, or changes nothing and says why. One reload waits for another. by says in
 // the log who wanted it.
@@ -53,6 +53,11 @@ func (s *server) applyAnew(ctx context.Context) (done api.Reloaded, err error) {
 	defer s.follower.give()
 	changed, mistakes := s.changedKeys(c)
 	p, wrong := s.follower.plan(ctx, c)
+	defer func() {
+		if err != nil {
+			p.drop()
+		}
+	}()
 	if err := together(append(mistakes, wrong...)); err != nil {
 		return done, err
 	}

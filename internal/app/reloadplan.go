@@ -21,6 +21,16 @@ type plan struct {
 	fresh    map[string]*gateway.Service // that take no requests yet
 	wanted   []wanted
 	told     api.Reloaded
+
+	upstreams []*upstream // of all services
+	made      []*made     // anew
+}
+
+// drop lets go of what was made, and is not to be adopted.
+func (p *plan) drop() {
+	for _, m := range p.made {
+		m.drop()
+	}
 }
 
 // wanted is a variant without a version, and the one that it is to have.
@@ -39,19 +49,20 @@ func (f *follower) plan(ctx context.Context, c *config.Config) (p *plan, mistake
 	for i := range c.Services {
 		s := &c.Services[i]
 		running, _ := f.named(s.Name) // none, where there is none
-		if before := f.configured(s.Name); before != nil && reflect.DeepEqual(*before, *s) {
-			p.variants = append(p.variants, running...)
+		if before := f.configured(s.Name); before != nil && reflect.DeepEqual(*before, *s) && f.make.upstreams.same(s, c.Server.Upstreams) {
+			p.variants, p.upstreams = append(p.variants, running...), append(p.upstreams, f.make.upstreams.named(s.Name)...)
 			continue
 		}
-		made, err := newService(s, f.compile)
+		m, err := f.make.service(s, c.Server.Upstreams)
 		if err != nil {
 			mistakes = append(mistakes, err)
 			continue
 		}
+		p.made, p.upstreams = append(p.made, m), append(p.upstreams, m.upstreams...)
 		if len(running) > 0 {
-			made[0].service().KeepLimits(running[0].service())
+			m.variants[0].service().KeepLimits(running[0].service())
 		}
-		for _, v := range made {
+		for _, v := range m.variants {
 			mistakes = append(mistakes, p.add(ctx, f, running, v)...)
 		}
 	}
@@ -77,8 +88,11 @@ func (p *plan) add(ctx context.Context, f *follower, running []*followed, v *fol
 		v.variant.Unload()
 		return nil
 	}
+	if v.fixed != nil {
+		return p.open(ctx, running, v)
+	}
 	before := slices.IndexFunc(running, func(r *followed) bool {
-		return r.variant.Name() == v.variant.Name() && r.ref == v.ref && r.variant.Live() != nil
+		return r.fixed == nil && r.variant.Name() == v.variant.Name() && r.ref == v.ref && r.variant.Live() != nil
 	})
 	if before >= 0 {
 		had := running[before]
@@ -97,6 +111,29 @@ func (p *plan) add(ctx context.Context, f *follower, running []*followed, v *fol
 		return []error{v.mistake(err)}
 	}
 	p.wanted = append(p.wanted, wanted{v, version})
+	return nil
+}
+
+// open makes an upstream or a folder live, as the running one is where it is the same. An upstream that cannot say what it takes and gives
+// is a mistake: what runs answers, and this would not.
+func (p *plan) open(ctx context.Context, running []*followed, v *followed) []error {
+	before := slices.IndexFunc(running, func(r *followed) bool {
+		return r.variant.Name() == v.variant.Name() && r.fixed != nil && r.fixed.same(v.fixed) && r.variant.Live() != nil
+	})
+	var live *gateway.Live
+	var err error
+	if before >= 0 {
+		live = running[before].variant.Live()
+	} else {
+		live, err = v.fixed.open(ctx)
+	}
+	if err == nil && live.Model != nil {
+		err = v.service().Fits(live.Model.Signature())
+	}
+	if err != nil {
+		return []error{v.mistake(err)}
+	}
+	v.variant.Swap(live)
 	return nil
 }
 
@@ -142,7 +179,7 @@ func names(variants []*followed) (all []string) {
 func (p *plan) load(ctx context.Context, f *follower) (mistakes []error) {
 	have := map[string]*gateway.Live{} // by digest
 	for _, v := range f.variants {
-		if live := v.variant.Live(); live != nil {
+		if live := v.variant.Live(); live != nil && v.fixed == nil {
 			have[live.Digest] = live
 		}
 	}
@@ -192,6 +229,7 @@ func (f *follower) adopt(p *plan) {
 		}
 	}
 	f.publish()
+	f.make.upstreams.set(p.upstreams) // behind it, so that those that go are not chosen any more
 }
 
 // together makes one error of several, of the kind of the first; nil of none.

@@ -70,6 +70,7 @@ type server struct {
 	dir       *dataDir
 	gateway   *gateway.Gateway
 	follower  *follower
+	upstreams *upstreams
 	telemetry *telemetry
 	traffic   *trafficState
 	control   http.Handler // behind nothing: for the socket
@@ -104,11 +105,13 @@ func (s *server) build(ctx context.Context) (err error) {
 			err = errors.Join(err, s.telemetry.Close())
 		}
 	}()
+	s.upstreams = newUpstreams(s.options.Now, s.options.Log)
+	metrics.MustRegister(newUpstreamMetrics(s.upstreams))
 	s.follower, err = newFollower(c, follower{
 		registry: s.dir.registry, log: s.options.Log, now: s.options.Now, ready: s.ready,
-		compile: func(service string, spec traffic.Spec, variants []string) (*traffic.Policy, error) {
+		make: makers{upstreams: s.upstreams, compile: func(service string, spec traffic.Spec, variants []string) (*traffic.Policy, error) {
 			return traffic.Compile(spec, traffic.Options{Service: service, Variants: variants, Epoch: 1, Version: 1, Keys: cookies})
-		},
+		}},
 	})
 	if err != nil {
 		return err
@@ -193,7 +196,8 @@ func (s *server) run(ctx context.Context) (err error) {
 	stopRecorder := s.begin(ctx, s.telemetry.recorder.Run)
 	stopTelemetry := s.begin(ctx, s.telemetry.Run)
 	stopShadows := s.begin(ctx, s.telemetry.shadows.Run)
-	defer func() { err = errors.Join(err, stopShadows(), stopRecorder(), stopTelemetry()) }()
+	stopUpstreams := s.begin(ctx, s.upstreams.Run)
+	defer func() { err = errors.Join(err, stopShadows(), stopUpstreams(), stopRecorder(), stopTelemetry()) }()
 
 	serving, end := context.WithCancel(context.WithoutCancel(ctx)) // which is longer than ctx, by a while
 	defer end()
@@ -265,21 +269,3 @@ func (s *server) ready() {
 
 // served are the services that are answered for. The gateway is there before anybody asks.
 func (s *server) served() []*gateway.Service { return s.gateway.Services() }
-
-// services tells the control plane what runs.
-func (s *server) services() []api.Service {
-	list := []api.Service{}
-	for _, g := range s.gateway.Services() {
-		for _, v := range g.Variants() {
-			line := api.Service{Name: g.Name(), Variant: v.Name(), Model: v.Ref(), State: v.State()}
-			if l := v.Live(); l != nil {
-				line.Version, line.Semver, line.Digest = l.Number, l.Semver, l.Digest
-			}
-			if err := v.Err(); err != nil {
-				line.Error = err.Error()
-			}
-			list = append(list, line)
-		}
-	}
-	return list
-}

@@ -67,6 +67,16 @@ func (v *Variant) URLs() []string {
 // Tensors tells whether the variant can be asked in any dialect. One that cannot passes requests on, and nothing else.
 func (v *Variant) Tensors() bool { return v.Model != "" || v.Dialect != "" }
 
+// Tensors tells whether every variant of the service can be asked in any dialect. One that can is called by its name, and by routes.
+func (s *Service) Tensors() bool {
+	for i := range s.Variants {
+		if !s.Variants[i].Tensors() {
+			return false
+		}
+	}
+	return true
+}
+
 // maxVersionText bounds what VersionText returns, in bytes.
 const maxVersionText = 200
 

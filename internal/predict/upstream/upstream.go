@@ -108,6 +108,15 @@ func Open(ctx context.Context, o Options) (*Model, error) {
 	return m, nil
 }
 
+// Over returns the same model asked of another group of the same servers, with more fields in every request: for copies of requests, which
+// are to take nothing from those that somebody waits for.
+func (m *Model) Over(a Asker, fields ...proxy.Field) *Model {
+	o := *m
+	o.options.Asker = a
+	o.json, o.binary = slices.Concat(m.json, fields), slices.Concat(m.binary, fields)
+	return &o
+}
+
 // newModel makes a model without a signature.
 func newModel(o Options) (*Model, error) {
 	m := &Model{options: o, path: o.Path}
