@@ -106,7 +106,7 @@ func (s *server) build(ctx context.Context) (err error) {
 		}
 	}()
 	s.upstreams = newUpstreams(s.options.Now, s.options.Log)
-	metrics.MustRegister(newUpstreamMetrics(s.upstreams))
+	metrics.MustRegister(&s.upstreams.told)
 	s.follower, err = newFollower(c, follower{
 		registry: s.dir.registry, log: s.options.Log, now: s.options.Now, ready: s.ready,
 		make: makers{upstreams: s.upstreams, compile: func(service string, spec traffic.Spec, variants []string) (*traffic.Policy, error) {

@@ -20,6 +20,14 @@ type upstream struct {
 	hop              *proxy.Upstream
 }
 
+// label names the upstream in metrics: after its variant, or the variant as a shadow.
+func (u *upstream) label() string {
+	if u.shadow {
+		return u.variant + " (shadow)"
+	}
+	return u.variant
+}
+
 // upstreamSettings are all that an upstream is made of. One whose settings stay the same is kept over a reload.
 type upstreamSettings struct {
 	variant     config.Variant // what of it concerns the hop; all else is zero

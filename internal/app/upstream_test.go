@@ -113,9 +113,9 @@ services:
 	}
 	metrics := f.metrics(t)
 	for _, want := range []string{
-		fmt.Sprintf(`serin_upstream_up{instance=%q,service="movies",use="answer",variant="stable"} 1`, one.URL()),
-		fmt.Sprintf(`serin_upstream_answers_total{code="2xx",instance=%q,service="movies",use="answer",variant="canary"} 1`, two.URL()),
-		`serin_upstream_retries_total{service="movies",use="answer",variant="stable"} 0`,
+		fmt.Sprintf(`serin_upstream_instance_healthy{instance=%q,service="movies",variant="stable"} 1`, one.URL()),
+		fmt.Sprintf(`serin_upstream_requests_total{code="2xx",instance=%q,service="movies",variant="canary"} 1`, two.URL()),
+		`serin_upstream_retries_total{kind="retry",service="movies",variant="stable"} 0`,
 	} {
 		if !strings.Contains(metrics, want+"\n") {
 			t.Errorf("metrics have no %s", want)

@@ -17,6 +17,7 @@ import (
 type upstreams struct {
 	log     *slog.Logger
 	now     func() time.Time
+	told    proxy.Collector
 	list    atomic.Pointer[[]*upstream]
 	changed chan struct{} // holds one: look at the list
 }
@@ -32,6 +33,14 @@ func (u *upstreams) all() []*upstream { return *u.list.Load() }
 
 // set makes list the upstreams that run. Those that are not in it any more are closed by Run.
 func (u *upstreams) set(list []*upstream) {
+	for _, one := range u.all() {
+		if !slices.Contains(list, one) {
+			u.told.Set(one.service, one.label(), nil)
+		}
+	}
+	for _, one := range list {
+		u.told.Set(one.service, one.label(), one.hop)
+	}
 	u.list.Store(&list)
 	select {
 	case u.changed <- struct{}{}:
