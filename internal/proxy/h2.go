@@ -89,6 +89,7 @@ func (m *multiplexed) exchange(ctx context.Context, r *Request, a *Answer) error
 	answer, err := m.http.RoundTrip(request)
 	if err == nil {
 		f.body = answer.Body
+		f.watch = context.AfterFunc(f.ctx, func() { answer.Body.Close() }) // net/http sees no end while it reads the request's body
 		err = f.receive(r, a, answer)
 	}
 	if err != nil {

@@ -23,6 +23,7 @@ type flow struct {
 	source *source // of the request's body, where it is a stream
 	answer *http.Response
 	body   io.ReadCloser
+	watch  func() bool // ends what closes body when the exchange is cancelled; nil: there is no body
 	buf    []byte
 	into   http.Header // the answer's trailer
 	err    error       // what Read returns from now on
@@ -137,6 +138,9 @@ func (f *flow) stop() {
 	if f.timer != nil {
 		f.timer.Stop()
 	}
+	if f.watch != nil {
+		f.watch()
+	}
 	f.cancel(errClosed)
 	if f.body != nil {
 		f.body.Close()
@@ -160,6 +164,7 @@ func (f *flow) release() {
 type source struct {
 	from  io.Reader
 	ended atomic.Bool
+	once  sync.Once // closes from
 
 	mu  sync.Mutex // held while it is read
 	err error
@@ -179,23 +184,25 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close implements io.Closer. What is below is not the transport's to close.
+// Close implements io.Closer: nobody is to read any more. It does not wait for who reads; a stream that is an io.Closer is closed for
+// that.
 func (s *source) Close() error {
 	s.ended.Store(true)
+	if s.mu.TryLock() {
+		s.mu.Unlock()
+		return nil
+	}
+	if closer, ok := s.from.(io.Closer); ok {
+		s.once.Do(func() { closer.Close() })
+	}
 	return nil
 }
 
-// end waits until nobody reads: a stream that is an io.Closer is closed for that.
+// end has nobody read any more, and waits for who does.
 func (s *source) end() {
-	if closer, ok := s.from.(io.Closer); ok && !s.mu.TryLock() {
-		s.ended.Store(true)
-		closer.Close()
-		s.mu.Lock()
-	} else if !ok {
-		s.mu.Lock()
-	}
-	s.ended.Store(true)
-	s.mu.Unlock()
+	s.Close()
+	s.mu.Lock()
+	s.mu.Unlock() //nolint:staticcheck // nothing is done under the lock: who held it is waited for
 }
 
 // broken returns the stream's error.
