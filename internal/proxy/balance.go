@@ -27,27 +27,26 @@ type roster struct {
 	down *Failure      // where nobody is well
 }
 
-// pick chooses an instance that was not tried for this request, and counts the request as with it. It returns nil if there is none. probe
-// says that the request is to find out whether the instance is well again.
-func (u *Upstream) pick(at time.Duration, r *Request, tried []*instance) (in *instance, probe bool) {
+// pick chooses an instance that was not tried for this request, and counts the request as with it. It returns nil if there is none. lost
+// says that the request will fail if there is none. probe says that it is to find out whether the instance is well again.
+func (u *Upstream) pick(at time.Duration, r *Request, tried []*instance, lost bool) (in *instance, probe bool) {
 	now := u.roster.Load()
 	if at >= now.due {
 		if in := u.claim(at, r, tried); in != nil {
 			return in, true
 		}
 	}
-	switch n := uint64(len(now.well)); {
-	case n == 0:
-		return u.desperate(tried)
-	case len(tried) == 0:
+	n := uint64(len(now.well))
+	if n > 0 && len(tried) == 0 {
 		in = now.well[u.turn.Add(1)%n]
 		if n > 1 && u.busy(in, int64(n)) {
 			in = u.detour(now.well, nil)
 		}
-	default:
-		if in = u.detour(now.well, tried); in == nil {
+	} else if in = u.detour(now.well, tried); in == nil {
+		if !lost {
 			return nil, false
 		}
+		return u.desperate(tried, n == 0)
 	}
 	if in.troubled.Load() {
 		u.touch(in, at)

@@ -50,7 +50,7 @@ func TestOneThatIsStuckIsPassedOverAndTheOthersShareItsTurns(t *testing.T) {
 		const requests = 4000
 		for range requests {
 			g.gate.tryEnter()
-			in, _ := g.pick(0, &Request{}, nil)
+			in, _ := g.pick(0, &Request{}, nil, true)
 			if got[in]++; in != stuck {
 				in.done()
 			}
@@ -74,7 +74,7 @@ func TestOneThatIsSlowGetsWhatItCanDo(t *testing.T) {
 	const requests = 1000
 	for i := range requests {
 		g.gate.tryEnter()
-		in, _ := g.pick(0, &Request{}, nil)
+		in, _ := g.pick(0, &Request{}, nil, true)
 		if in != slow {
 			in.done()
 		}

@@ -22,9 +22,9 @@ import (
 //
 // Passive health differs from NGINX in three points. An answer is never a failure, whatever its status: statuses are judged by Outlier. A
 // request that got no answer in time is none if the instance answered others meanwhile, or if it had less than half of the time that there
-// was: an instance that has too much to do would take with it the others, one after the other. And where all are put aside, they are tried
-// at once rather than after FailTimeout, but one request at a time each: what was but a hiccup is over with the next request, and what
-// hangs has one of them.
+// was: an instance that has too much to do would take with it the others, one after the other. And where all are put aside, those that gave
+// no answers are tried at once rather than when their time has come, but one request at a time each (see desperate): what was but a hiccup
+// is over with the next request, and what hangs has one of them.
 type health struct {
 	// Passive, in NGINX's words.
 	fails    int
@@ -35,6 +35,7 @@ type health struct {
 	consecutive5xx     int
 	consecutiveGateway int
 	ejected            bool
+	mute               bool // for giving no answer, and not for what it answered
 	ejectedAt          time.Duration
 	returnedAt         time.Duration // when the last ejection ended
 	backoff            int           // the next ejection is this and one times the base time
@@ -128,10 +129,11 @@ func (u *Upstream) judge(in *instance, probe bool, o outcome) {
 // cleared takes note of a good answer. The lock is held.
 func (u *Upstream) cleared(in *instance, probe bool, at time.Duration) {
 	in.consecutive5xx, in.consecutiveGateway = 0, 0
-	if in.accessed < in.checked || probe || len(u.roster.Load().well) == 0 {
+	alone := len(u.roster.Load().well) == 0 // where nobody is well, an answer is proof enough
+	if in.accessed < in.checked || probe || alone {
 		in.fails = 0
 	}
-	if probe && in.ejected {
+	if in.ejected && (probe || alone && u.silent(in)) {
 		in.uneject(at)
 	}
 	u.settle(in, false)
@@ -297,21 +299,26 @@ func (u *Upstream) claim(at time.Duration, r *Request, tried []*instance) *insta
 	return nil
 }
 
-// desperate is for when nobody is well and nobody's time has come. It lets one request at a time through to each instance against which
-// speaks passive health alone; or, if the options say so, all requests to all instances. It returns nil if there is none.
-func (u *Upstream) desperate(tried []*instance) (in *instance, probe bool) {
+// desperate is for when nobody is left who is well, and nobody's time has come. It returns nil if there is none to be asked all the same.
+//
+// Those that gave no answers may be back, or never have been away. Each is tried by one request at a time, and by requests that another
+// instance has just failed besides: those have nothing to lose, and when instances are made anew one after the other, the last of them
+// takes with it more requests than one. Those that gave bad answers are asked if
+// nobody at all is well and the options say so.
+func (u *Upstream) desperate(tried []*instance, nobody bool) (in *instance, probe bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	n := len(u.all)
 	first := int(u.turn.Add(1) % uint64(max(1, n)))
 	for i := range n {
 		in := u.all[(first+i)%n]
-		if in.aside && !in.ejected && in.check != fails && in.inFlight.Load() == 0 && !slices.Contains(tried, in) {
+		alone := in.inFlight.Load() == 0
+		if u.silent(in) && (alone || len(tried) > 0) && !slices.Contains(tried, in) {
 			in.inFlight.Add(1)
-			return in, true
+			return in, alone
 		}
 	}
-	if u.o.FailOpen {
+	if u.o.FailOpen && nobody {
 		for i := range n {
 			if in := u.all[(first+i)%n]; !slices.Contains(tried, in) {
 				in.inFlight.Add(1)
@@ -320,6 +327,12 @@ func (u *Upstream) desperate(tried []*instance) (in *instance, probe bool) {
 		}
 	}
 	return nil, false
+}
+
+// silent tells whether an instance was put aside for giving no answers, and not for what it answers, and is not the only one. The lock is
+// held.
+func (u *Upstream) silent(in *instance) bool {
+	return in.aside && in.check != fails && (!in.ejected || in.mute) && len(u.all) > 1
 }
 
 // Available tells whether Ask would ask someone: an instance is well, or the time of one has come to be tried again. It says nothing of how
@@ -334,9 +347,7 @@ func (u *Upstream) Available() bool {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return slices.ContainsFunc(u.all, func(in *instance) bool {
-		return in.aside && !in.ejected && in.check != fails && in.inFlight.Load() == 0
-	})
+	return slices.ContainsFunc(u.all, func(in *instance) bool { return u.silent(in) && in.inFlight.Load() == 0 })
 }
 
 // grpcStatus returns the status that an answer to a gRPC call stands for, by its trailers or, where it has no body, its header; known is

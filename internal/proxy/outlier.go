@@ -17,7 +17,8 @@ import (
 // instance is thus without any while that is ejected: see Ask.
 //
 // There is one difference: when its time is over, one request tries the instance, and failure ejects it again at once, where Envoy would
-// hand it its whole share of requests until it fails by the same rule again.
+// hand it its whole share of requests until it fails by the same rule again. And one that was ejected for giving no answers is asked before
+// its time if no instance at all is left, unless it is the only one (see health.go).
 type Outlier struct {
 	Consecutive5xx            int           // failures in a row that eject; 0: none. Envoy's default: 5
 	ConsecutiveGatewayFailure int           // the same of answers of 502, 503 and 504, and of none; 0: none. Envoy enforces none
@@ -90,7 +91,7 @@ func (u *Upstream) suspect(in *instance, probe bool, f *outcome, at time.Duratio
 	if in.ejected {
 		if probe {
 			in.why = f.why()
-			u.eject(in, at)
+			u.eject(in, f.passive, at)
 		}
 		return
 	}
@@ -102,15 +103,15 @@ func (u *Upstream) suspect(in *instance, probe bool, f *outcome, at time.Duratio
 	switch {
 	case in.consecutive5xx == o.Consecutive5xx:
 		in.consecutive5xx = 0
-		u.outlie(in, at, 100, fmt.Sprintf("%d failures in a row, the last: %s", o.Consecutive5xx, f.why()))
+		u.outlie(in, at, f.passive, 100, fmt.Sprintf("%d failures in a row, the last: %s", o.Consecutive5xx, f.why()))
 	case f.gateway && in.consecutiveGateway == o.ConsecutiveGatewayFailure:
 		in.consecutiveGateway = 0
-		u.outlie(in, at, 100, fmt.Sprintf("%d failures of the kind of gateways in a row, the last: %s", o.ConsecutiveGatewayFailure, f.why()))
+		u.outlie(in, at, f.passive, 100, fmt.Sprintf("%d failures of the kind of gateways in a row, the last: %s", o.ConsecutiveGatewayFailure, f.why()))
 	}
 }
 
 // outlie ejects an outlier, with a chance, if not too many are ejected. The lock is held.
-func (u *Upstream) outlie(in *instance, at time.Duration, chance int, why string) {
+func (u *Upstream) outlie(in *instance, at time.Duration, mute bool, chance int, why string) {
 	out := 0
 	for _, other := range u.all {
 		if other.ejected {
@@ -125,13 +126,13 @@ func (u *Upstream) outlie(in *instance, at time.Duration, chance int, why string
 		return
 	}
 	in.why = why
-	u.eject(in, at)
+	u.eject(in, mute, at)
 }
 
-// eject ejects an instance, again if it is ejected. The lock is held; who calls settles the instance.
-func (u *Upstream) eject(in *instance, at time.Duration) {
+// eject ejects an instance, again if it is ejected. mute says that it gave no answer. The lock is held; who calls settles the instance.
+func (u *Upstream) eject(in *instance, mute bool, at time.Duration) {
 	o := u.o.Outlier
-	in.ejected, in.ejectedAt = true, at
+	in.ejected, in.mute, in.ejectedAt = true, mute, at
 	in.ejections++
 	u.ejections.Add(1)
 	if time.Duration(in.backoff)*o.BaseEjectionTime < o.MaxEjectionTime+o.BaseEjectionTime {
@@ -191,14 +192,14 @@ func (u *Upstream) compare(at time.Duration) {
 		least := leastSuccess(bySuccess, float64(o.SuccessRateStdevFactor)/1000)
 		for _, s := range bySuccess {
 			if s.good < least {
-				u.outlie(s.in, at, o.EnforcingSuccessRate, fmt.Sprintf("%.1f%% of its answers were good, where %.1f%% are the least among the instances", s.good, least))
+				u.outlie(s.in, at, false, o.EnforcingSuccessRate, fmt.Sprintf("%.1f%% of its answers were good, where %.1f%% are the least among the instances", s.good, least))
 			}
 		}
 	}
 	if len(byFailure) >= o.FailurePercentageMinimumHosts && o.EnforcingFailurePercentage > 0 {
 		for _, s := range byFailure {
 			if !s.in.ejected && 100-s.good >= float64(o.FailurePercentageThreshold) {
-				u.outlie(s.in, at, o.EnforcingFailurePercentage, fmt.Sprintf("%.1f%% of its answers were failures", 100-s.good))
+				u.outlie(s.in, at, false, o.EnforcingFailurePercentage, fmt.Sprintf("%.1f%% of its answers were failures", 100-s.good))
 			}
 		}
 	}

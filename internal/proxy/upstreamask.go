@@ -13,8 +13,8 @@ import (
 //
 // An answer is an answer whatever its status, but for those that Retry.On names while another instance may be asked.
 //
-//   - Down, at once: no instance is well, and no time has come to try one (see health.go), or none of those asked could be reached.
-//     Available tells before whether it would be so. With FailOpen an instance is asked all the same.
+//   - Down, at once: no instance is well, and the time of none has come to be tried (see health.go). Available tells before whether it would
+//     be so. With FailOpen an instance is asked all the same. Or none of those asked could be reached.
 //   - Full, at once: as many requests as the Breaker lets in are with the upstream, and as many as may wait do.
 //   - Late: there was no answer by the deadline.
 //   - Broken: the last instance asked hung up, or sent what is no answer.
@@ -28,7 +28,7 @@ func (u *Upstream) Ask(ctx context.Context, r *Request, a *Answer) error {
 		}
 	}
 	at := start.Sub(u.born)
-	in, probe := u.pick(at, r, nil)
+	in, probe := u.pick(at, r, nil, true)
 	if in == nil {
 		u.gate.leave()
 		u.nobodyWell.Add(1)
@@ -175,7 +175,7 @@ func (t *try) next(a *Answer, f *Failure) (in *instance, probe bool) {
 		u.denied.Add(1)
 		return nil, false
 	}
-	if in, probe = u.pick(at, r, t.tried); in == nil {
+	if in, probe = u.pick(at, r, t.tried, f != nil); in == nil {
 		if resent {
 			u.budget.give()
 		}

@@ -1,0 +1,294 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/serin-ml/serin/internal/proxy/proxytest"
+)
+
+// upstreamOf returns an upstream of real instances, which ends with the test.
+func upstreamOf(t testing.TB, change func(*Options), servers ...*proxytest.Server) *Upstream {
+	t.Helper()
+	var urls []string
+	for _, s := range servers {
+		urls = append(urls, s.URL())
+	}
+	o := Defaults(urls...)
+	if change != nil {
+		change(&o)
+	}
+	u, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(u.Close)
+	return u
+}
+
+// aSecond is a request that may be asked again, with a second.
+func aSecond() *Request {
+	return &Request{Method: http.MethodGet, Target: "/", Safe: true, Deadline: time.Now().Add(time.Second), Hold: 64 << 10}
+}
+
+func TestWhatMisbehavesIsMadeUpForByAnother(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		behave  proxytest.Behaviour
+		failing bool
+	}{
+		{"resets", proxytest.ResetBeforeAnswer, true},
+		{"resets in the middle, of what is held", proxytest.ResetMidBody, true},
+		{"too short", proxytest.Short, true},
+		{"chunks that are too short", proxytest.ShortChunks, true},
+		{"garbage", proxytest.Garbage, true},
+		{"closes what was kept", proxytest.ClosesKept, false},
+		{"more than it said", proxytest.Long, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			good, bad := proxytest.Serve(t, nil), proxytest.Misbehave(t, tt.behave)
+			u := upstreamOf(t, nil, good, bad)
+			for range 20 {
+				var a Answer
+				if err := u.Ask(t.Context(), aSecond(), &a); err != nil {
+					t.Fatal(err)
+				}
+				if b := whole(t, &a); a.Status != 200 || !strings.Contains("ok hello", b) {
+					t.Errorf("answered %d %q", a.Status, b)
+				}
+			}
+			if state := u.Instances()[1].State; (state == Failing) != tt.failing {
+				t.Errorf("it is %s: %+v", state, u.Instances())
+			}
+			if bad.Requests() == 0 {
+				t.Error("it was never asked")
+			}
+		})
+	}
+}
+
+func TestWhatHangsIsLateAndThenLeftOut(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		behave proxytest.Behaviour
+	}{
+		{"after it accepted", proxytest.HangAfterAccept},
+		{"after the head", proxytest.HangAfterHead},
+		{"it drips its head", proxytest.DripHead(100 * time.Millisecond)},
+		{"it drips its body", proxytest.DripBody(100 * time.Millisecond)},
+		{"it never reads", proxytest.NeverReads},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			good, bad := proxytest.Serve(t, nil), proxytest.Misbehave(t, tt.behave)
+			u := upstreamOf(t, nil, good, bad)
+			late := 0
+			for range 20 {
+				r := aSecond()
+				r.Deadline = time.Now().Add(150 * time.Millisecond)
+				var a Answer
+				err := u.Ask(t.Context(), r, &a)
+				a.Close()
+				var f *Failure
+				if errors.As(err, &f) && f.Why == Late {
+					late++
+				} else if err != nil {
+					t.Error(err)
+				}
+			}
+			if late != 1 || u.Instances()[1].State != Failing {
+				t.Errorf("%d were late: %+v", late, u.Instances())
+			}
+		})
+	}
+}
+
+func TestManyRequestsAtOneThatHangsAllEndAndLeaveNothing(t *testing.T) {
+	bad := proxytest.Misbehave(t, proxytest.HangAfterAccept)
+	u := upstreamOf(t, func(o *Options) { o.Outlier = nil }, bad)
+	var all sync.WaitGroup
+	for range 200 {
+		all.Go(func() {
+			r := aSecond()
+			r.Deadline = time.Now().Add(100 * time.Millisecond)
+			if err := u.Ask(t.Context(), r, new(Answer)); whyOf(t, err) != Late {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if in := u.Instances()[0]; in.Open != 0 || in.InFlight != 0 || u.Stats().InFlight != 0 || in.Lost[Late] != 200 {
+		t.Errorf("%+v, %+v", in, u.Stats())
+	}
+}
+
+// load asks over and over from many sides until it is stopped.
+type load struct {
+	stop     chan struct{}
+	end      func() // stops and waits
+	wait     sync.WaitGroup
+	answered atomic.Int64
+}
+
+func startLoad(t *testing.T, u *Upstream, clients int, body func(i int) *Request) *load {
+	l := &load{stop: make(chan struct{})}
+	l.end = sync.OnceFunc(func() {
+		close(l.stop)
+		l.wait.Wait()
+	})
+	t.Cleanup(l.end)
+	for range clients {
+		l.wait.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-l.stop:
+					return
+				default:
+				}
+				r := body(i)
+				var a Answer
+				if err := u.Ask(t.Context(), r, &a); err != nil {
+					t.Errorf("a request failed: %v", err)
+					return
+				}
+				if a.Status != 200 {
+					t.Errorf("answered %d", a.Status)
+				}
+				if a.Rest != nil {
+					if _, err := io.Copy(io.Discard, a.Rest); err != nil {
+						t.Errorf("an answer broke off: %v", err)
+					}
+				}
+				a.Close()
+				l.answered.Add(1)
+			}
+		})
+	}
+	return l
+}
+
+// more waits until so many more requests were answered.
+func (l *load) more(t *testing.T, n int64) {
+	t.Helper()
+	for want, end := l.answered.Load()+n, time.Now().Add(20*time.Second); l.answered.Load() < want; {
+		if t.Failed() || time.Now().After(end) {
+			t.Fatalf("%d were answered, of %d", l.answered.Load(), want)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// TestNoSafeRequestIsLostWhileInstancesAreStoppedAndStarted kills and drains instances, one after the other, under load.
+func TestNoSafeRequestIsLostWhileInstancesAreStoppedAndStarted(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		stop    func(*proxytest.Server)
+		options func(*Options)
+		found   bool // one that is started is asked again soon
+	}{
+		{"killed", (*proxytest.Server).Stop, func(o *Options) { o.FailTimeout, o.Outlier = 20*time.Millisecond, nil }, true},
+		{"drained", (*proxytest.Server).Drain, func(o *Options) { o.FailTimeout, o.Outlier = 20*time.Millisecond, nil }, true},
+		{"killed faster than they are tried again", (*proxytest.Server).Stop, nil, false},
+		{"drained faster than they are tried again", (*proxytest.Server).Drain, nil, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			slowly := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				time.Sleep(time.Millisecond) // so that there is always something under way
+				_, _ = io.WriteString(w, "ok")
+			})
+			servers := []*proxytest.Server{proxytest.Serve(t, slowly), proxytest.Serve(t, slowly)}
+			u := upstreamOf(t, tt.options, servers...)
+			l := startLoad(t, u, 16, func(int) *Request {
+				r := aSecond()
+				r.Deadline = time.Now().Add(10 * time.Second)
+				return r
+			})
+			l.more(t, 500)
+			for round := range 6 {
+				s := servers[round%len(servers)]
+				tt.stop(s)
+				l.more(t, 100)
+				s.Start()
+				for before := s.Requests(); tt.found && s.Requests() == before; {
+					l.more(t, 50)
+				}
+			}
+			l.end()
+			if n := u.Stats(); n.InFlight != 0 {
+				t.Errorf("%+v", n)
+			}
+		})
+	}
+}
+
+// TestAnUpstreamIsReplacedUnderLoad closes upstreams while they are asked, as reloads do.
+func TestAnUpstreamIsReplacedUnderLoad(t *testing.T) {
+	server := proxytest.Serve(t, nil)
+	var current atomic.Pointer[Upstream]
+	current.Store(upstreamOf(t, nil, server))
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				u := current.Load()
+				time.Sleep(10 * time.Microsecond) // the reload comes between
+				var a Answer
+				if err := u.Ask(t.Context(), &Request{Method: http.MethodPost, Target: "/", Body: []byte("x")}, &a); err != nil {
+					t.Error(err)
+					return
+				}
+				a.Close()
+			}
+		})
+	}
+	for range 100 {
+		time.Sleep(time.Millisecond)
+		current.Swap(upstreamOf(t, nil, server)).Close()
+	}
+	close(stop)
+	all.Wait()
+	current.Load().Close()
+	for end := time.Now().Add(10 * time.Second); server.Open() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d connections are left", server.Open())
+		}
+	}
+}
+
+func TestChecksAreMadeOverTheInstancesConnections(t *testing.T) {
+	server := proxytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/healthz" || r.Method != http.MethodGet || r.Host != r.Context().Value(http.LocalAddrContextKey).(interface{ String() string }).String() {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	}))
+	u := upstreamOf(t, func(o *Options) { o.Check = &Check{Path: "/healthz", Every: 5 * time.Millisecond} }, server)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- u.Run(ctx) }()
+	for end := time.Now().Add(10 * time.Second); server.Requests() < 5; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("there are no checks")
+		}
+	}
+	if in := u.Instances()[0]; in.State != Healthy || in.Requests != 0 || server.Conns() != 1 {
+		t.Errorf("%+v, over %d connections", in, server.Conns())
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
