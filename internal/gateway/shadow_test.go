@@ -361,7 +361,7 @@ func TestTheAnswerIsSentBeforeAnythingIsCopied(t *testing.T) {
 			s := newShadowing(t)
 			hold := &blocking{s.mirror, make(chan struct{}), make(chan struct{})}
 			s.options.Shadows = hold
-			s.SetServices([]*Service{mirrored(t, 0, nil), passing(t, upstream.URL(), upstream.URL(), nil)})
+			s.SetServices([]*Service{mirrored(t, 0, nil), passedBeside(t, upstream.URL(), upstream.URL(), nil)})
 			server := httptest.NewServer(s)
 			defer server.Close()
 			conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -390,8 +390,8 @@ func TestTheAnswerIsSentBeforeAnythingIsCopied(t *testing.T) {
 	}
 }
 
-// passing is a service at b.example whose stable is one upstream, and its shadow another.
-func passing(t testing.TB, stable, next string, change func(*ServiceOptions)) *Service {
+// passedBeside is a service at b.example whose stable is one upstream, and its shadow another.
+func passedBeside(t testing.TB, stable, next string, change func(*ServiceOptions)) *Service {
 	t.Helper()
 	shadows := shadowOf(t, shadow.Rule{By: shadow.ByNumeric})
 	shadows.Methods, shadows.Upstream = []string{http.MethodGet, http.MethodHead}, upstreamTo(t, next)
@@ -444,7 +444,7 @@ func says(body string) http.HandlerFunc {
 
 func TestAPassedRequestIsCopiedAsItCame(t *testing.T) {
 	stable, next := newSeen(t, says(`{"id":1,"v":2}`)), newSeen(t, says(`{"v":2.5,"id":7}`))
-	s := newShadowing(t, passing(t, stable.URL(), next.URL(), func(o *ServiceOptions) {
+	s := newShadowing(t, passedBeside(t, stable.URL(), next.URL(), func(o *ServiceOptions) {
 		o.Shadows[0].Methods = append(o.Shadows[0].Methods, http.MethodPost)
 		o.Shadows[0].Lane.Comparer = comparer(t, shadow.Rule{Tolerance: 0.1, Ignore: []string{"id"}})
 		o.Variants[0].Header = []proxy.Field{{Name: "X-Secret", Value: "of stable alone"}}
@@ -509,7 +509,7 @@ func TestPassedRequestsAreDroppedWithTheReason(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			upstream := newSeen(t, tt.answer)
-			s := newShadowing(t, passing(t, upstream.URL(), upstream.URL(), tt.change))
+			s := newShadowing(t, passedBeside(t, upstream.URL(), upstream.URL(), tt.change))
 			if tt.do != nil {
 				tt.do(s)
 			}
@@ -573,7 +573,7 @@ func TestAnswersOfUpstreamsAreCompared(t *testing.T) {
 			} else {
 				next = proxytest.Serve(t, tt.next)
 			}
-			s := newShadowing(t, passing(t, stable.URL(), next.URL(), func(o *ServiceOptions) {
+			s := newShadowing(t, passedBeside(t, stable.URL(), next.URL(), func(o *ServiceOptions) {
 				if tt.hangs {
 					o.Shadows[0].Lane.Timeout = 100 * time.Millisecond
 				}
