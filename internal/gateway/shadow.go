@@ -6,7 +6,6 @@ import (
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/predict"
-	"github.com/serin-ml/serin/internal/proxy"
 	"github.com/serin-ml/serin/internal/shadow"
 )
 
@@ -20,10 +19,8 @@ type Shadows interface {
 	Drop(l *shadow.Lane, c *shadow.Copy, why event.Drop)
 }
 
-// ShadowHeaders are the fields that requests to shadows carry, so that who gets them can tell them from live ones.
-func ShadowHeaders() []proxy.Field {
-	return []proxy.Field{{Name: "Serin-Shadow", Value: "true"}, {Name: "X-Shadow", Value: "true"}}
-}
+// ShadowHeaders are the fields that requests to shadows carry, with the value true, so that who gets them can tell them from live ones.
+var ShadowHeaders = [...]string{"Serin-Shadow", "X-Shadow"}
 
 // ShadowOptions are the settings of one shadow of a service.
 type ShadowOptions struct {

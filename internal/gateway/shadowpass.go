@@ -84,7 +84,10 @@ func (b *buffers) shadowRequest(g *Gateway, c *call, s *shadowed) proxy.Request 
 			r.Set[i].Value = ""
 		}
 	}
-	r.Set = append(slices.DeleteFunc(r.Set, func(f proxy.Field) bool { return sets(ShadowHeaders(), f.Name) }), ShadowHeaders()...)
+	r.Set = slices.DeleteFunc(r.Set, func(f proxy.Field) bool { return slices.Contains(ShadowHeaders[:], f.Name) })
+	for _, name := range ShadowHeaders {
+		r.Set = append(r.Set, proxy.Field{Name: name, Value: "true"})
+	}
 	r.Body = bytes.Clone(b.body)
 	r.Hold = s.lane.Options().Body
 	r.Safe = true
