@@ -53,7 +53,7 @@ func (v *serviceDocs) ask(ctx context.Context, inputs []tensor.Tensor, outputs [
 	request := &tensor.Request{Inputs: slices.Clone(inputs), Outputs: outputs}
 	response, err := v.live.Model.Predict(ctx, request)
 	if err == nil {
-		err = cmp.Or(ctx.Err(), promised(v.live, request, response))
+		err = cmp.Or(ctx.Err(), promised(v.live.Model.Signature(), request, response))
 	}
 	if err != nil {
 		v.late = v.late || fault.KindOf(err) == fault.Unavailable || ctx.Err() != nil

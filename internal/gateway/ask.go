@@ -99,7 +99,7 @@ func (g *Gateway) attempt(b *buffers, c *call, q *question, id string, begin tim
 		err = ctx.errAt(asked)
 	}
 	if err == nil {
-		err = promised(d.live, request, response)
+		err = promised(d.live.Model.Signature(), request, response)
 	}
 	if err != nil {
 		d.timedOut = errors.Is(ctx.Err(), context.DeadlineExceeded)
@@ -201,8 +201,7 @@ func tooMany(rows, cells int) error {
 }
 
 // promised holds an answer to what the model promised: one tensor for each output asked for, of a size in proportion.
-func promised(live *Live, request *tensor.Request, response *tensor.Response) error {
-	signature := live.Model.Signature()
+func promised(signature tensor.Signature, request *tensor.Request, response *tensor.Response) error {
 	if want := len(signature.Wanted(request)); len(response.Outputs) != want && (want > 0 || len(signature.Outputs) > 0) {
 		return fault.Internalf("the model gave %d outputs where %d were asked for", len(response.Outputs), want)
 	}

@@ -85,7 +85,7 @@ func (p *passage) enter(b *buffers, r *http.Request) (err error) {
 
 // pass asks the variant that is drawn, and sends on what it answers. Where it does not, another one is asked if the service wants that; in
 // the end the fallback stands in.
-func (g *Gateway) pass(b *buffers, c *call, q *question) answered {
+func (g *Gateway) pass(b *buffers, c *call, q *question) (a answered) {
 	d := &b.decision
 	d.service = q.service
 	refused := g.hold(d, c, q.place.spot)
@@ -114,6 +114,9 @@ func (g *Gateway) pass(b *buffers, c *call, q *question) answered {
 		b.pass.ctx = c.ctx
 	}
 	defer b.pass.answer.Close()
+	if len(q.service.shadows) > 0 {
+		defer func() { g.shadowPassed(b, c, q, a) }()
+	}
 	switch err = g.askAround(b, c); {
 	case err != nil:
 		return g.standInPassed(b, err)

@@ -132,7 +132,8 @@ func forged(name string, trusted bool) bool {
 	case 's':
 		return begins(name, "serin-")
 	case 'x':
-		return !trusted && (begins(name, "x-forwarded-") || len(name) == len("x-real-ip") && begins(name, "x-real-ip"))
+		return len(name) == len("x-shadow") && begins(name, "x-shadow") ||
+			!trusted && (begins(name, "x-forwarded-") || len(name) == len("x-real-ip") && begins(name, "x-real-ip"))
 	case 'f':
 		return len(name) == len("forwarded") && begins(name, "forwarded")
 	}

@@ -1,20 +1,12 @@
 package gateway
 
 import (
-	"bytes"
-	"context"
-	"math"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/serin-ml/serin/internal/event"
-	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/predict"
-	"github.com/serin-ml/serin/internal/proxy"
 	"github.com/serin-ml/serin/internal/shadow"
-	"github.com/serin-ml/serin/internal/tensor"
-	"github.com/serin-ml/serin/internal/wire"
 )
 
 // Shadows takes copies of requests to variants whose answers nobody gets; *shadow.Mirror has it. Neither call ever waits.
@@ -27,7 +19,7 @@ type Shadows interface {
 	Drop(l *shadow.Lane, c *shadow.Copy, why event.Drop)
 }
 
-// ShadowHeaders are the fields that requests to shadows carry, so that who gets them can tell them from live ones.
+// ShadowHeaders are the fields that requests to shadows carry, with the value true, so that who gets them can tell them from live ones.
 var ShadowHeaders = [...]string{"Serin-Shadow", "X-Shadow"}
 
 // ShadowOptions are the settings of one shadow of a service.
@@ -37,18 +29,10 @@ type ShadowOptions struct {
 	// Of requests that are passed on, the methods that are copied. A prediction always may be.
 	Methods []string
 
-	// What is asked in place of the variant's own upstream, so that copies share neither its connections nor its limits with live requests. It
-	// sets ShadowHeaders. Nil, where the variant is a model in-process.
-	Upstream Asker         // of a variant that requests are passed on to
+	// What is asked in place of the variant's own, so that copies share neither connections nor limits with live requests. Nil: the variant's
+	// own, as for a model in-process. A Model over an upstream sets ShadowHeaders itself.
+	Upstream Upstream      // of a variant that requests are passed on to
 	Model    predict.Model // of a variant that is spoken to in a dialect
-}
-
-// Asker is an upstream that answers copies; *proxy.Upstream has it.
-type Asker interface {
-	// Ask fills a, or returns a *proxy.Failure.
-	Ask(ctx context.Context, r *proxy.Request, a *proxy.Answer) error
-	// Available tells whether some instance may be asked.
-	Available() bool
 }
 
 // shadowed is a shadow of a running service.
@@ -56,6 +40,16 @@ type shadowed struct {
 	lane    *shadow.Lane
 	variant *Variant
 	options ShadowOptions
+}
+
+// draws tells whether a decision is copied to the shadow. What it has answered itself is not: it would be compared with itself.
+func (s *shadowed) draws(d *decision) bool { return s.variant != d.answered && s.lane.Draws(d.id) }
+
+// flush sends what has been written of an answer over HTTP/1, which is all of it, before anything is copied.
+func (b *buffers) flush() {
+	if b.http.r != nil && b.http.r.ProtoMajor == 1 {
+		_ = http.NewResponseController(b.http.w).Flush() // who cannot has sent it already, or has nobody who reads
+	}
 }
 
 // addShadows makes the lanes. A shadow of no variant is left out: the configuration was checked.
@@ -68,54 +62,6 @@ func (s *Service) addShadows(all []ShadowOptions) {
 		o.Lane.Service = s.Name()
 		s.shadows = append(s.shadows, &shadowed{lane: shadow.NewLane(o.Lane), variant: s.variants[at], options: o})
 	}
-}
-
-// shadow offers an answered prediction to the shadows of its service, if it was asked at all. It is called when the answer has been given.
-func (g *Gateway) shadow(b *buffers, c *call, q *question, a answered) {
-	d := &b.decision
-	if len(q.service.shadows) == 0 || g.options.Shadows == nil || !d.put || d.hurried || a.status == statusGone {
-		return
-	}
-	for _, s := range q.service.shadows {
-		if s.variant == d.answered || !s.lane.Draws(d.id) {
-			continue // it would be compared with itself
-		}
-		g.offer(s, b, c, q, a)
-	}
-}
-
-// offer copies an answered prediction for one shadow.
-func (g *Gateway) offer(s *shadowed, b *buffers, c *call, q *question, a answered) {
-	d := &b.decision
-	copied := d.copied(a.status >= 500 || d.timedOut)
-	live, model := s.variant.Live(), s.options.Model
-	if live != nil {
-		copied.ShadowVersion = live.Digest
-		if model == nil {
-			model = live.Model
-		}
-	}
-	switch {
-	case g.draining.Load():
-		g.options.Shadows.Drop(s.lane, &copied, event.DropDraining)
-		return
-	case model == nil:
-		g.options.Shadows.Drop(s.lane, &copied, event.DropUnavailable)
-		return
-	case max(int64(len(b.body)), responseBytes(d.response)) > int64(s.lane.Options().Body):
-		g.options.Shadows.Drop(s.lane, &copied, event.DropTooLarge)
-		return
-	}
-	copied.Took = b.spent.decode + b.spent.model
-	asked := &predictionCopy{
-		service: q.service, model: model, dialect: q.dialect(), body: bytes.Clone(b.body), status: a.status, primary: d.live, response: d.response,
-	}
-	if _, needs := asked.dialect.(callDialect); needs {
-		asked.fields = c.keep()
-	}
-	asked.capture = q.service.options.Capture.of(d.id)
-	copied.Question, copied.Bytes = asked, int64(len(asked.body))+responseBytes(d.response)
-	g.options.Shadows.Offer(s.lane, &copied)
 }
 
 // copied is a decision as a copy tells it.
@@ -137,29 +83,6 @@ func (d *decision) copied(failed bool) shadow.Copy {
 // leanBit is the bit of a unit's hash that gives it a sign.
 const leanBit = 1 << 40
 
-// keep returns the parts of a call beside its body, to be read when the call is over.
-func (c *call) keep() wire.Call {
-	switch fields := c.fields.(type) {
-	case *httpCall:
-		return &httpCall{r: fields.r} // whose header and URL are nobody else's
-	case *rpcCall:
-		return &rpcCall{ctx: fields.ctx}
-	}
-	return c.fields
-}
-
-// responseBytes is about what a response holds.
-func responseBytes(r *tensor.Response) (n int64) {
-	if r == nil {
-		return 0
-	}
-	const cell = 8
-	for i := range r.Outputs {
-		n += int64(r.Outputs[i].Len()) * cell
-	}
-	return n
-}
-
 // of returns the capture, if it takes the decision with that id; nil if not, or if there is none.
 func (c *Capture) of(id event.ID) *Capture {
 	if c == nil || !c.draws(id) {
@@ -167,86 +90,3 @@ func (c *Capture) of(id event.ID) *Capture {
 	}
 	return c
 }
-
-// predictionCopy is a prediction that a shadow is to make too.
-type predictionCopy struct {
-	service  *Service
-	model    predict.Model // the shadow's
-	dialect  Dialect
-	body     []byte
-	fields   wire.Call // nil: the dialect needs none
-	status   int       // of the primary's answer
-	primary  *Live
-	response *tensor.Response // the primary's; nil if it failed or refused
-	capture  *Capture         // nil: neither answer may be kept
-}
-
-// Ask implements shadow.Question. The request is read anew, for the shadow's own signature: what it is asked is what it would be asked live.
-func (p *predictionCopy) Ask(ctx context.Context) (a shadow.Answer, took time.Duration, err error) {
-	start := time.Now()
-	response, err := p.predict(ctx)
-	took = time.Since(start)
-	switch {
-	case err == nil:
-		return p.service.answerOf(p.model.Signature(), response, http.StatusOK), took, nil
-	case ctx.Err() == nil && statusOf(err) < 500: // a refusal is an answer
-		return shadow.Answer{Status: statusOf(err), Score: math.NaN()}, took, nil
-	}
-	return a, took, err
-}
-
-func (p *predictionCopy) predict(ctx context.Context) (*tensor.Response, error) {
-	signature := p.model.Signature()
-	exchange, err := decode(p.dialect, p.body, p.fields, signature, wire.Limits{Rows: p.service.options.Rows})
-	if err != nil {
-		return nil, err
-	}
-	request := exchange.Request()
-	if err := signature.Check(request); err != nil {
-		return nil, err
-	}
-	if err := mayAnswer(signature, request); err != nil {
-		return nil, err
-	}
-	response, err := p.model.Predict(ctx, request)
-	if err == nil && len(response.Outputs) == 0 {
-		err = fault.Internalf("the model gave no output")
-	}
-	return response, err
-}
-
-// Primary implements shadow.Question.
-func (p *predictionCopy) Primary() shadow.Answer {
-	if p.response == nil || p.primary == nil {
-		return shadow.Answer{Status: p.status, Score: math.NaN()}
-	}
-	return p.service.answerOf(p.primary.Model.Signature(), p.response, p.status)
-}
-
-// answerOf is an answer as it is compared.
-func (s *Service) answerOf(signature tensor.Signature, r *tensor.Response, status int) shadow.Answer {
-	a := shadow.Answer{Status: status, Outputs: r.Outputs, Score: math.NaN()}
-	a.Scored = s.eachClass(signature, r, func(label string, score float64) {
-		a.Labels = append(a.Labels, label)
-		a.Score = score
-	})
-	if len(a.Labels) != 1 {
-		a.Score = math.NaN()
-	}
-	return a
-}
-
-// Texts implements shadow.Question: the outputs as JSON. Where something is to be redacted there are none, as its paths are those of bodies.
-func (p *predictionCopy) Texts(other *shadow.Answer) (primary, answer string) {
-	if p.capture == nil || p.capture.Redact != nil {
-		return "", ""
-	}
-	most := min(p.capture.Bytes, mostAnswerText)
-	if p.response != nil {
-		primary = shadow.OutputsText(p.response.Outputs, most)
-	}
-	return primary, shadow.OutputsText(other.Outputs, most)
-}
-
-// mostAnswerText bounds an answer in a disagreement, in bytes.
-const mostAnswerText = 2 << 10

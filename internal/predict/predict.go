@@ -47,6 +47,7 @@ type Model interface {
 	// Signature says what the model takes and gives. It never changes.
 	Signature() tensor.Signature
 	// Predict answers r, whose inputs fit the signature (tensor.Signature.Check has passed). The answer holds the outputs that
-	// r asks for, or the signature's defaults, in that order. Values that the model cannot take (infinities, say) are Invalid.
+	// r asks for, or the signature's defaults, in that order. Values that the model cannot take (infinities, say) are Invalid. The answer is
+	// the caller's: the model does not use its memory again, nor that of r.
 	Predict(ctx context.Context, r *tensor.Request) (*tensor.Response, error)
 }
