@@ -42,12 +42,11 @@ type Question struct {
 
 // input returns input i as the server's model takes it.
 func (q *Question) input(i int) (tensor.Tensor, error) {
-	in := q.Request.Inputs[i]
-	spec := q.spec(i)
-	if spec == nil || spec.DType == in.DType() {
-		return in, nil
+	in := &q.Request.Inputs[i]
+	if spec := q.spec(i); spec != nil && spec.DType != in.DType() {
+		return asType(in, spec.DType)
 	}
-	return asType(&in, spec.DType)
+	return *in, nil
 }
 
 // spec returns what the server's model says of input i, nil where it says nothing.
@@ -89,7 +88,14 @@ func (q *Question) answered(given []tensor.Tensor) (*tensor.Response, error) {
 	if len(wanted) == 0 {
 		return &tensor.Response{Outputs: given}, nil
 	}
-	r := &tensor.Response{Outputs: make([]tensor.Tensor, len(wanted))}
+	room := &struct { // in one allocation, for most
+		tensor.Response
+		one [1]tensor.Tensor
+	}{}
+	r := &room.Response
+	if r.Outputs = room.one[:]; len(wanted) > 1 {
+		r.Outputs = make([]tensor.Tensor, len(wanted))
+	}
 	for i, name := range wanted {
 		at := slices.IndexFunc(given, func(t tensor.Tensor) bool { return t.Name == name })
 		spec := indexOfSpec(q.Signature.Outputs, name)
@@ -142,6 +148,9 @@ func (q *Question) fit(o *tensor.Tensor, p *tensor.Spec) error {
 
 // reshape gives o the rank of want, where only dimensions of one at the end are too many or too few: [3] and [3,1] hold the same.
 func reshape(o *tensor.Tensor, want []int) bool {
+	if len(o.Shape) == len(want) {
+		return fitsShape(o.Shape, want)
+	}
 	shape := slices.Clone(o.Shape)
 	for len(shape) > len(want) && len(shape) > 1 && shape[len(shape)-1] == 1 {
 		shape = shape[:len(shape)-1]
@@ -149,11 +158,15 @@ func reshape(o *tensor.Tensor, want []int) bool {
 	for len(shape) > 0 && len(shape) < len(want) {
 		shape = append(shape, 1)
 	}
-	if !slices.EqualFunc(shape, want, func(have, want int) bool { return want == anySize || have == want }) {
+	if !fitsShape(shape, want) {
 		return false
 	}
 	o.Shape = shape
 	return true
+}
+
+func fitsShape(shape, want []int) bool {
+	return slices.EqualFunc(shape, want, func(have, want int) bool { return want == anySize || have == want })
 }
 
 // longestComplaint is how much of what a server says is wrong is passed on, in bytes.

@@ -38,13 +38,13 @@ func (r *answerReader) only(key string) bool {
 	return r.s.Err() == nil
 }
 
-// response ends the reading. Missing is the error where no outputs have come.
-func (r *answerReader) response(missing error) (*tensor.Response, error) {
+// response ends the reading. Missing says what is wrong where no outputs have come.
+func (r *answerReader) response(missing string) (*tensor.Response, error) {
 	switch err := r.end(); {
 	case err != nil:
 		return nil, fault.Internalf("the answer cannot be read: %w", err)
 	case !r.given:
-		return nil, missing
+		return nil, fault.Internalf("%s", missing)
 	}
 	return r.question.answered(r.tensors)
 }

@@ -3,7 +3,6 @@ package wire
 import (
 	"slices"
 
-	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/jsonscan"
 	"github.com/serin-ml/serin/internal/tensor"
 )
@@ -68,7 +67,7 @@ func (MLflowClient) Read(body []byte, _ Frame, q *Question, l Limits) (*tensor.R
 	if s.Peek() == jsonscan.Array {
 		r.given = true
 		r.outputs("the answer")
-		return r.response(nil)
+		return r.response("")
 	}
 	for s.Object(); s.Next(); {
 		if key := string(s.Key()); key != "predictions" {
@@ -77,5 +76,5 @@ func (MLflowClient) Read(body []byte, _ Frame, q *Question, l Limits) (*tensor.R
 			r.outputs(key)
 		}
 	}
-	return r.response(fault.Internalf("the answer has no predictions"))
+	return r.response("the answer has no predictions")
 }

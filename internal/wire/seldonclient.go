@@ -56,7 +56,7 @@ func (SeldonClient) Read(body []byte, _ Frame, q *Question, l Limits) (*tensor.R
 	if r.failed && r.s.Err() == nil {
 		return nil, fault.Internalf("the answer says that it is a failure: %s", Complaint(body))
 	}
-	return r.response(fault.Internalf("the answer has no data"))
+	return r.response("the answer has no data")
 }
 
 // seldonReader is an answer while it is read.

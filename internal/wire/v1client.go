@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/tensor"
 )
 
@@ -44,5 +43,5 @@ func (V1Client) Read(body []byte, _ Frame, q *Question, l Limits) (*tensor.Respo
 			s.Skip()
 		}
 	}
-	return r.response(fault.Internalf("the answer has neither predictions nor outputs"))
+	return r.response("the answer has neither predictions nor outputs")
 }
