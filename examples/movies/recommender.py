@@ -70,6 +70,9 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def handle_error(self, request, client_address):
+        pass  # whoever asked has gone
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
