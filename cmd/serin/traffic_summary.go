@@ -61,7 +61,7 @@ func showSummary(say *speaker, w io.Writer, s api.ServiceSummary) {
 			mean = millis(*v.LatencyMicros.Mean)
 		}
 		rows = append(rows, []string{
-			v.Variant, shortDigest(v.Version), strconv.FormatUint(v.Requests, 10), intervalText(v.ErrorRate, percent), mean,
+			v.Variant, shortVersion(v.Version), strconv.FormatUint(v.Requests, 10), intervalText(v.ErrorRate, percent), mean,
 			intervalText(v.LatencyMicros.P50, millis), intervalText(v.LatencyMicros.P95, millis), intervalText(v.LatencyMicros.P99, millis),
 			strconv.FormatUint(v.LatencyMicros.N, 10),
 		})
@@ -77,7 +77,7 @@ func showSummary(say *speaker, w io.Writer, s api.ServiceSummary) {
 				continue
 			}
 			rows = append(rows, []string{
-				v.Variant, shortDigest(v.Version), f.name, strconv.FormatUint(f.Outcomes, 10), intervalText(f.Accuracy, percent),
+				v.Variant, shortVersion(v.Version), f.name, strconv.FormatUint(f.Outcomes, 10), intervalText(f.Accuracy, percent),
 				strconv.FormatUint(f.Accuracy.N, 10), intervalText(f.Reward, plain), strconv.FormatUint(f.Reward.N, 10),
 			})
 		}
@@ -131,11 +131,14 @@ func millis(micros float64) string { return fmt.Sprintf("%.3gms", micros/1000) }
 
 func plain(v float64) string { return fmt.Sprintf("%.4g", v) }
 
-// shortDigest is enough of a digest to tell versions apart.
-func shortDigest(digest string) string {
-	digest = strings.TrimPrefix(digest, "sha256:")
-	if digest == "" {
+// shortVersion is enough of a digest to tell versions apart, or what an upstream's version is called.
+func shortVersion(version string) string {
+	digest, is := strings.CutPrefix(version, "sha256:")
+	switch {
+	case version == "":
 		return "-"
+	case is:
+		return digest[:min(len(digest), 12)]
 	}
-	return digest[:min(len(digest), 12)]
+	return version
 }

@@ -16,11 +16,11 @@ type Service struct {
 	Model     string     `json:"model,omitempty" doc:"the reference that a model's variant follows" example:"models:/installs@champion"`
 	Dialect   string     `json:"dialect,omitempty" enum:"seldon,v2,v1,mlflow" doc:"the protocol that an upstream is asked in; none: requests are passed on as they are"`
 	Static    string     `json:"static,omitempty" doc:"the folder whose files are the answers"`
-	State     string     `json:"state" enum:"loading,ready,failed,degraded,unloaded" doc:"unloaded: a client of the data plane wants it so; degraded: a version answers, but what the reference names now does not exist or could not be loaded"`
+	State     string     `json:"state" enum:"loading,ready,failed,degraded,unavailable,unloaded" doc:"degraded: it answers, but what a model's reference names now does not exist or could not be loaded, or some instances of an upstream get no requests; unavailable: no instance of an upstream may be asked, as far as is known; unloaded: a client of the data plane wants it so"`
 	Version   int        `json:"version,omitempty" doc:"the registry's number of the version that answers"`
 	Semver    string     `json:"semver,omitempty"`
 	Digest    string     `json:"digest,omitempty" doc:"of a model's version; of an upstream or a folder, its version as tallies and decisions name it"`
-	Error     string     `json:"error,omitempty" doc:"why what the reference names is not live"`
+	Error     string     `json:"error,omitempty" doc:"why it is not ready"`
 	Instances []Instance `json:"instances,omitempty" doc:"of an upstream: the servers that stand in for each other"`
 }
 

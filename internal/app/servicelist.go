@@ -74,8 +74,10 @@ func describe(line *api.Service, instances []proxy.InstanceState) {
 			aside = append(aside, fmt.Sprintf("%s is %s: %s", in.Address, in.State, in.Why))
 		}
 	}
-	if len(aside) > 0 && line.State == gateway.Ready {
-		line.State = gateway.Degraded
+	if len(aside) > 0 && line.Error == "" {
+		if line.State == gateway.Ready {
+			line.State = gateway.Degraded
+		}
 		line.Error = fmt.Sprintf("%d of %d instances: %s", len(aside), len(instances), strings.Join(aside, "; "))
 	}
 }

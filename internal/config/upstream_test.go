@@ -3,9 +3,12 @@ package config
 import (
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/serin-ml/serin/internal/gateway"
 	"github.com/serin-ml/serin/internal/tensor"
@@ -184,5 +187,37 @@ func TestAFallbackIsNotTooLarge(t *testing.T) {
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%d: %v", size, err)
 		}
+	}
+}
+
+// TestTheGuideShowsTheDefaultsOfUpstreams reads the file that docs/guides/serving.md shows, all of whose values are said to be the defaults
+// but for names, addresses, weights and texts.
+func TestTheGuideShowsTheDefaultsOfUpstreams(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/guides/serving.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(guide), "\n## Upstreams\n")
+	_, text, _ := strings.Cut(section, "```yaml\n")
+	text, _, found := strings.Cut(text, "```")
+	if !found {
+		t.Fatal("the guide has no such file")
+	}
+	c, err := Read("serving.md", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := newVariant("stable")
+	want.Instances, want.Version, want.Headers = []string{"https://10.0.0.5:8443", "https://10.0.0.6:8443"}, "1.4.0", map[string]string{"X-Team": "movies"}
+	want.Health = new(Health)
+	want.Health.SetDefaults()
+	want.Health.Path, want.TLS = "/healthz", &TLS{CA: "ca.pem", ServerName: "movies.internal"}
+	if diff := cmp.Diff(want, c.Services[0].Variants[0]); diff != "" {
+		t.Errorf("(-defaults +guide)\n%s", diff)
+	}
+	var s Service
+	s.SetDefaults()
+	if got := c.Services[0]; got.Limits != s.Limits || got.Failover != s.Failover || got.Timeout != s.Timeout {
+		t.Errorf("got %+v", got)
 	}
 }
