@@ -206,3 +206,17 @@ func TestAnUpstreamThatIsDownIsAskedAgainWhatItTakes(t *testing.T) {
 	}
 	ask()
 }
+
+func TestAnUpstreamIsUnloadedAndLoadedAsAModelIs(t *testing.T) {
+	one := proxytest.Serve(t, &seldonServer{value: 40})
+	f := startFile(t, fmt.Sprintf("services: [{name: s, variants: [{upstream: %q, dialect: seldon, %s}]}, {name: m, variants: [{model: m/1}]}]\nserver: {repositoryControl: true}\n", one.URL(), signature))
+	for _, call := range []string{"load", "unload", "load", "unload"} {
+		if got, body := f.send(t, http.MethodPost, "http://"+f.HTTP+"/v2/repository/models/s/"+call, "{}"); got != 200 {
+			t.Fatalf("%s: %d %s", call, got, body)
+		}
+		got, body := f.send(t, http.MethodPost, "http://"+f.HTTP+"/v2/models/s/infer", question)
+		if (call == "load") != (got == 200) {
+			t.Errorf("after %s: %d %s", call, got, body)
+		}
+	}
+}

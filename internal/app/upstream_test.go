@@ -2,9 +2,18 @@ package app
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
+	"math/big"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -389,4 +398,101 @@ func TestFilesThatAreNotThereAreTold(t *testing.T) {
 	if len(lines) != len(want) {
 		t.Errorf("got %d lines, want %d", len(lines), len(want))
 	}
+}
+
+func TestAnUpstreamHasToProveWhoItIs(t *testing.T) {
+	secure := httptest.NewTLSServer(named("secure")) // of example.com and 127.0.0.1, by an authority of its own
+	defer secure.Close()
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	must(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600))
+	file := func(tls string) string {
+		return fmt.Sprintf("services: [{name: s, path: /, variants: [{upstream: %q%s}]}]", secure.URL, tls)
+	}
+	f := startFile(t, file(""))
+	for _, test := range []struct {
+		tls  string
+		code int
+	}{
+		{"", 503},
+		{", tls: {ca: " + ca + "}", 200},
+		{", tls: {ca: " + ca + ", serverName: example.com}", 200},
+		{", tls: {ca: " + ca + ", serverName: other.example.net}", 503},
+		{", tls: {serverName: example.com}", 503},
+	} {
+		f.reload(t, file(test.tls))
+		if code, body := f.get(t, "/"); code != test.code || code == 200 && body != "secure" {
+			t.Errorf("%s: %d %s", test.tls, code, body)
+		}
+	}
+
+	// The file's content counts, not its name: other certificates in it are other settings.
+	f.reload(t, file(", tls: {ca: "+ca+"}"))
+	if code, body := f.get(t, "/"); code != 200 {
+		t.Errorf("%d %s", code, body)
+	}
+	must(t, os.WriteFile(ca, otherAuthority(t), 0o600))
+	f.reload(t, file(", tls: {ca: "+ca+"}"))
+	if code, body := f.get(t, "/"); code != 503 {
+		t.Errorf("an authority that is not in the file any more is believed: %d %s", code, body)
+	}
+}
+
+// otherAuthority is a certificate that has signed nothing.
+func otherAuthority(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	must(t, err)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})
+}
+
+// TestWhereRequestsMayGoIsCheckedWhateverANameStandsFor has names that stand for addresses of loopback.
+func TestWhereRequestsMayGoIsCheckedWhateverANameStandsFor(t *testing.T) {
+	one := proxytest.Serve(t, named("one"))
+	_, port, err := net.SplitHostPort(one.Addr())
+	must(t, err)
+	file := func(upstreams string) string {
+		return fmt.Sprintf("services: [{name: s, path: /, upstream: \"http://localhost:%s\"}]\nserver: {upstreams: {%s}}\n", port, upstreams)
+	}
+	f := startFile(t, file(""))
+	for _, test := range []struct {
+		upstreams string
+		code      int
+	}{
+		{"deny: [10.0.0.0/8]", 200}, {`deny: [127.0.0.0/8, "::1"]`, 503}, {"allow: [10.0.0.0/8]", 503}, {`allow: [127.0.0.0/8, "::1"]`, 200},
+	} {
+		f.reload(t, file(test.upstreams))
+		if code, body := f.get(t, "/"); code != test.code {
+			t.Errorf("%s: %d %s", test.upstreams, code, body)
+		}
+	}
+}
+
+func TestUpstreamsAreSpokenToInHTTP2(t *testing.T) {
+	one := proxytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) }))
+	f := startFile(t, fmt.Sprintf("services: [{name: s, path: /, upstream: \"h2c://%s\"}]", one.Addr()))
+	if code, body := f.get(t, "/"); code != 200 || body != "HTTP/2.0" {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
+// TestAVersionMayBeLong has a name of 200 bytes in tallies, decisions and tokens.
+func TestAVersionMayBeLong(t *testing.T) {
+	one := proxytest.Serve(t, named("one"))
+	version := strings.Repeat("v", 200)
+	f := startFile(t, fmt.Sprintf("services: [{name: s, path: /, variants: [{upstream: %q, version: %s}]}]", one.URL(), version))
+	for range 3 {
+		if code, body := f.get(t, "/"); code != 200 {
+			t.Errorf("%d %s", code, body)
+		}
+	}
+	f.tallied(t, "s", map[string]uint64{version: 3})
+	f.eventually(t, "the decisions are there", func() bool {
+		list, err := f.client.Decisions(t.Context(), "s", "", 10)
+		must(t, err)
+		return len(list) == 3 && list[0].Version == version && list[0].Assigned == "stable"
+	})
 }

@@ -115,33 +115,3 @@ func readAddress(text string) (a address, err error) {
 	}
 	return a, nil
 }
-
-// refuses tells why requests may not be passed on to an address; "" if they may. It says what is said again when a connection is opened.
-func (u Upstreams) refuses(ip netip.Addr) string {
-	in := func(list []CIDR) (CIDR, bool) {
-		for _, c := range list {
-			if netip.Prefix(c).Contains(ip) {
-				return c, true
-			}
-		}
-		return CIDR{}, false
-	}
-	if c, denied := in(u.Deny); denied {
-		return "server.upstreams.deny has " + c.String()
-	}
-	if len(u.Allow) > 0 {
-		if _, allowed := in(u.Allow); !allowed {
-			return "server.upstreams.allow does not have it"
-		}
-		return ""
-	}
-	switch {
-	case ip.IsLinkLocalUnicast():
-		return "link-local addresses are where clouds keep credentials"
-	case ip.IsMulticast():
-		return "it is a multicast address"
-	case ip.IsUnspecified():
-		return "it is no address of a server"
-	}
-	return ""
-}

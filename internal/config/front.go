@@ -3,10 +3,10 @@ package config
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/gateway"
 	"github.com/serin-ml/serin/internal/strictyaml"
 )
 
@@ -43,8 +43,8 @@ func withOne(one string, more []string) []string {
 
 // Bounds of hosts and paths.
 const (
-	maxFront = 64 // of a service, each
-	maxPath  = 1024
+	maxFront = 64   // of a service, each
+	maxPath  = 1024 // bytes of other paths
 )
 
 // hostName is what may stand in a Host header, but for the port: a name, or an IPv4 address.
@@ -78,9 +78,12 @@ func checkFronts(doc *strictyaml.Doc, services []Service) {
 			doc.Problem(at, fmt.Sprintf("there are %d hosts and %d paths", len(hosts), len(paths)), fmt.Sprintf("keep to %d of each", maxFront))
 			continue
 		}
-		for _, empty := range []string{"host", "path", "hosts", "paths"} {
-			if here := at + "." + empty; doc.Has(here) && len(hosts)+len(paths) == 0 {
-				doc.Problem(here, "nothing is given", "give a value, or remove the key")
+		for _, key := range []struct {
+			name  string
+			empty bool
+		}{{"host", s.Host == ""}, {"hosts", len(s.Hosts) == 0}, {"path", s.Path == ""}, {"paths", len(s.Paths) == 0}} {
+			if key.empty && doc.Has(at+"."+key.name) {
+				doc.Problem(at+"."+key.name, "nothing is given", "give a value, or remove the key")
 			}
 		}
 		for k := range hosts {
@@ -133,21 +136,16 @@ func claim(doc *strictyaml.Doc, taken map[[2]string]placed, hosts, paths []place
 
 // checkPath tells what is wrong with how a path is said to begin.
 func checkPath(path string) error {
-	switch {
-	case !strings.HasPrefix(path, "/"):
-		return fault.Invalidf("%.80q is no path", path).WithHint("begin it with a slash, like /recommend/")
-	case len(path) > maxPath:
-		return fault.Invalidf("this path has %d bytes", len(path)).WithHint("give at most %d", maxPath)
-	case strings.ContainsAny(path, "?#"):
-		return fault.Invalidf("%.80q holds more than a path", path).WithHint("remove the query or fragment")
-	case strings.ContainsAny(path, `%\*{}`):
-		return fault.Invalidf("%.80q has a character that stands for others", path).WithHint(`write the path as people read it, without %%, \, * and braces: all that begins so is meant`)
-	case strings.Contains(path, "//") || slices.ContainsFunc(strings.Split(path, "/"), func(s string) bool { return s == "." || s == ".." }):
-		return fault.Invalidf("%.80q can be written in another way", path).WithHint("write it without //, /./ and /../: that is how requests are compared with it")
-	case strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return fault.Invalidf("%.80q has a character that no path of a request has", path).WithHint("use printable ASCII characters, no spaces")
-	case path == "/.serin" || strings.HasPrefix(path, "/.serin/"):
-		return fault.Invalidf("Serin keeps /.serin/ to itself").WithHint("choose another path")
+	if strings.Contains(path, "*") {
+		return fault.Invalidf("%.80q is no path: * stands for nothing else here", path).WithHint("write how paths begin: all that begins so is meant")
+	}
+	return notAPath(path, gateway.Prefix{Path: path})
+}
+
+// notAPath says of a path what the gateway finds wrong with it.
+func notAPath(path string, p gateway.Prefix) error {
+	if err := p.Check(); err != nil {
+		return fault.Invalidf("%.80q is no path: %w", path, err).WithHint("write it as people read it, like /recommend/")
 	}
 	return nil
 }
@@ -159,8 +157,8 @@ func checkRewrite(doc *strictyaml.Doc, at string, s *Service) {
 	case !s.Fronts():
 		doc.Problem(at, "there is no path in whose place it could stand", "give path, or remove rewrite")
 	default:
-		if err := checkPath(*s.Rewrite); err != nil {
-			doc.Problem(at, err.Error(), fault.HintOf(err))
+		if err := notAPath(*s.Rewrite, gateway.Prefix{Path: "/", Rewrite: *s.Rewrite, HasRewrite: true}); err != nil {
+			doc.Problem(at, err.Error(), "write it as it goes into a request, like /api/")
 		}
 	}
 }

@@ -80,6 +80,9 @@ func checkServices(doc *strictyaml.Doc, services []Service, to Upstreams) {
 		checkFallback(doc, at+".fallback", s.Fallback)
 		checkRateLimits(doc, at, s)
 		checkShadows(doc, at, s)
+		if s.Default && len(s.Variants) > 0 && !s.Tensors() {
+			doc.Problem(at+".default", "calls that name no service ask for predictions, and this service gives none", "remove default, or say by dialect how each of its upstreams is asked for predictions")
+		}
 		if s.Failover && len(s.Variants) == 1 {
 			doc.Problem(at+".failover", "there is no other variant to ask", "remove failover; instances stand in for each other without it")
 		}

@@ -63,6 +63,8 @@ func checkShadows(doc *strictyaml.Doc, service string, s *Service) {
 		switch {
 		case !slices.Contains(names, shadow.Variant):
 			doc.Problem(at+".variant", fmt.Sprintf("there is no variant %.80q", shadow.Variant), "name one of the service's variants; add it with weight 0 if it is to get no traffic")
+		case s.Variants[slices.Index(names, shadow.Variant)].Static != "":
+			doc.Problem(at+".variant", fmt.Sprintf("%s is a folder, which gets no copies", shadow.Variant), "name a model or an upstream")
 		case seen[shadow.Variant]:
 			doc.Problem(at+".variant", fmt.Sprintf("%s is a shadow twice", shadow.Variant), "keep one")
 		case len(names) == 1:

@@ -78,7 +78,7 @@ func upstreamsConfig() *Config {
 					{Requests: 1000, Per: time.Hour, Key: "apiKey", Paths: []string{"/recommend/all"}},
 				}
 				s.Shadows = []Shadow{{
-					Variant: "site", Percent: 12.5, Timeout: 3 * time.Second, InFlight: 2, Queue: 64, Methods: []string{"GET", "POST"},
+					Variant: "canary", Percent: 12.5, Timeout: 3 * time.Second, InFlight: 2, Queue: 64, Methods: []string{"GET", "POST"},
 					Compare: Compare{By: "topK", K: 5, Overlap: 80, At: "movies[].id", Ignore: []string{"requestId", "movies[].served"}},
 				}}
 			}),

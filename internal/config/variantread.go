@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/proxy"
 	"github.com/serin-ml/serin/internal/registry"
 	"github.com/serin-ml/serin/internal/strictyaml"
 )
@@ -228,8 +229,8 @@ func (r variantReader) urls(v *Variant, kind string) (encryption bool) {
 			seen[a.key] = i
 		}
 		if a.ip.IsValid() {
-			if why := r.to.refuses(a.ip); why != "" {
-				r.tell(key, fmt.Sprintf("requests may not be passed on to %s: %s", a.ip, why), "give another address, or allow it in server.upstreams")
+			if err := proxy.CheckAddress(a.ip, Prefixes(r.to.Allow), Prefixes(r.to.Deny)); err != nil {
+				r.tell(key, err.Error(), fault.HintOf(err))
 			}
 		}
 	}
