@@ -168,6 +168,9 @@ func (u *Upstream) Instances() []InstanceState {
 		if in.aside && in.retry != never {
 			s.Until = u.born.Add(in.retry)
 		}
+		if b := in.shed.bound.Load(); b < boundless {
+			s.Bound = int(b)
+		}
 		s.Open, s.Idle = in.x.stats()
 		for c := range s.Codes {
 			s.Codes[c] = in.code(c)

@@ -31,10 +31,9 @@ func (u *Upstream) Ask(ctx context.Context, r *Request, a *Answer) error {
 	in, probe := u.pick(at, r, nil, true)
 	if in == nil {
 		u.gate.leave()
-		u.nobodyWell.Add(1)
-		return u.nobodyFor(r)
+		return u.refuse()
 	}
-	heard := in.answers.Load()
+	heard, with := in.answers.Load(), in.inFlight.Load()
 	err := in.x.exchange(ctx, r, a)
 	if err == nil && a.Status < 500 && !u.retries.answer(a.Status) && !probe && !in.multiplexed {
 		in.count(a.Status)
@@ -43,9 +42,12 @@ func (u *Upstream) Ask(ctx context.Context, r *Request, a *Answer) error {
 		}
 		a.Instance, a.Attempts, a.done = in.name, 1, in.leave[judged]
 		a.Took = u.o.Now().Sub(start)
+		if !r.Deadline.IsZero() {
+			in.took(sample{start: at, took: a.Took, time: r.Deadline.Sub(start), with: with}, int(u.gate.room))
+		}
 		return nil
 	}
-	t := try{u: u, r: r, start: start, in: in, probe: probe, heard: heard, began: at}
+	t := try{u: u, r: r, start: start, in: in, with: with, probe: probe, heard: heard, began: at}
 	return t.goOn(ctx, a, err)
 }
 
@@ -63,13 +65,17 @@ func (u *Upstream) queue(ctx context.Context, r *Request, start time.Time) error
 	return nil
 }
 
-// nobodyFor is the failure of a request for which there is no instance.
-func (u *Upstream) nobodyFor(*Request) error {
+// refuse is the failure of a request for which there is no instance.
+func (u *Upstream) refuse() error {
 	if f := u.roster.Load().down; f != nil {
+		u.nobodyWell.Add(1)
 		return f
 	}
-	return &Failure{Why: Down, Err: errors.New("no instance may be asked now")}
+	u.gate.refused.Add(1)
+	return errBound
 }
+
+var errBound = &Failure{Why: Full, Err: errors.New("more requests than are with the instances would be late")}
 
 // try is a request that is with an instance, or was.
 type try struct {
@@ -81,6 +87,7 @@ type try struct {
 	probe bool
 	heard int64         // answers of the instance when it was asked
 	began time.Duration // when it was asked
+	with  int64         // requests with it then
 	tried []*instance
 	room  [4]*instance // for tried
 	asked int          // instances that the request was sent to
@@ -103,7 +110,7 @@ func (t *try) goOn(ctx context.Context, a *Answer, err error) error {
 			}
 			t.in.inFlight.Add(-1)
 			t.in, t.probe = next, probe
-			t.heard, t.began = next.answers.Load(), t.u.clock()
+			t.heard, t.began, t.with = next.answers.Load(), t.u.clock(), next.inFlight.Load()
 			err = next.x.exchange(ctx, t.r, a)
 			continue
 		}
@@ -120,6 +127,9 @@ func (t *try) goOn(ctx context.Context, a *Answer, err error) error {
 // note counts how the exchange ended and has it judged. It returns what is left to do when the answer is closed.
 func (t *try) note(a *Answer, f *Failure) (finish int) {
 	u, in := t.u, t.in
+	if !t.r.Deadline.IsZero() && (f == nil || f.Why == Late) {
+		in.took(sample{t.began, u.clock() - t.began, t.r.Deadline.Sub(t.start), t.with, f != nil}, int(u.gate.room))
+	}
 	if f != nil {
 		t.sent = t.sent || f.Sent
 		if f.Sent {
