@@ -25,6 +25,8 @@ type roster struct {
 	well []*instance
 	due  time.Duration // when the first of the others may be tried
 	down *Failure      // where nobody is well
+
+	replaced chan struct{} // closed when it is no longer what holds; where nobody is well
 }
 
 // pick chooses an instance that was not tried for this request, and counts the request as with it. It returns nil if there is none. lost

@@ -24,7 +24,7 @@ import (
 // request that got no answer in time is none if the instance answered others meanwhile, or if it had less than half of the time that there
 // was: an instance that has too much to do would take with it the others, one after the other. And where all are put aside, those that gave
 // no answers are tried at once rather than when their time has come, but one request at a time each (see desperate): what was but a hiccup
-// is over with the next request, and what hangs has one of them.
+// is over with the next request, and what hangs has one of them. One to which no connection could be made is knocked at (see Run).
 type health struct {
 	// Passive, in NGINX's words.
 	fails    int
@@ -36,6 +36,7 @@ type health struct {
 	consecutiveGateway int
 	ejected            bool
 	mute               bool // for giving no answer, and not for what it answered
+	lost               Why  // why it gave no answer the last time that it was asked in vain
 	ejectedAt          time.Duration
 	returnedAt         time.Duration // when the last ejection ended
 	backoff            int           // the next ejection is this and one times the base time
@@ -48,11 +49,12 @@ type health struct {
 	good  int // checks passed in a row
 	bad   int // checks failed in a row
 
-	aside bool          // it is not asked
-	retry time.Duration // when one request may try it
-	shown State         // as it was told last
-	why   string        // it is aside
-	since time.Time
+	aside   bool          // it is not asked
+	knocked bool          // somebody sees whether it is there again
+	retry   time.Duration // when one request may try it
+	shown   State         // as it was told last
+	why     string        // it is aside
+	since   time.Time
 }
 
 // verdict is what checks say.
@@ -144,6 +146,9 @@ func (u *Upstream) faulted(in *instance, probe bool, o *outcome, at time.Duratio
 	in.faults++
 	if o.slow {
 		return
+	}
+	if f, ok := errors.AsType[*Failure](o.err); ok {
+		in.lost = f.Why
 	}
 	if o.passive && u.o.MaxFails > 0 {
 		in.fails++
@@ -250,6 +255,7 @@ func (u *Upstream) tell(events []event) {
 
 // rank makes the roster anew from what is known of the instances. The lock is held.
 func (u *Upstream) rank() {
+	before := u.roster.Load()
 	r := &roster{due: never}
 	for _, in := range u.all {
 		if !in.aside {
@@ -259,9 +265,12 @@ func (u *Upstream) rank() {
 		r.due = min(r.due, in.retry)
 	}
 	if len(r.well) == 0 {
-		r.down = u.nobody()
+		r.down, r.replaced = u.nobody(), make(chan struct{})
 	}
 	u.roster.Store(r)
+	if before != nil && before.replaced != nil {
+		close(before.replaced)
+	}
 }
 
 // nobody is the failure where no instance is well.
@@ -303,7 +312,7 @@ func (u *Upstream) claim(at time.Duration, r *Request, tried []*instance) *insta
 //
 // Those that gave no answers may be back, or never have been away. Each is tried by one request at a time, and by requests that another
 // instance has just failed besides: those have nothing to lose, and when instances are made anew one after the other, the last of them
-// takes with it more requests than one. Those that gave bad answers are asked if
+// takes with it more requests than one. Others wait a moment for the outcome (see await). Those that gave bad answers are asked if
 // nobody at all is well and the options say so.
 func (u *Upstream) desperate(tried []*instance, nobody bool) (in *instance, probe bool) {
 	u.mu.Lock()
@@ -327,6 +336,15 @@ func (u *Upstream) desperate(tried []*instance, nobody bool) (in *instance, prob
 		}
 	}
 	return nil, false
+}
+
+// hopeful tells whether one that hung up, or was not there, is being tried right now: it may be back in a moment.
+func (u *Upstream) hopeful() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.ContainsFunc(u.all, func(in *instance) bool {
+		return u.silent(in) && in.lost != Late
+	})
 }
 
 // silent tells whether an instance was put aside for giving no answers, and not for what it answers, and is not the only one. The lock is

@@ -14,7 +14,9 @@ import (
 // An answer is an answer whatever its status, but for those that Retry.On names while another instance may be asked.
 //
 //   - Down, at once: no instance is well, and the time of none has come to be tried (see health.go). Available tells before whether it would
-//     be so. With FailOpen an instance is asked all the same. Or none of those asked could be reached.
+//     be so. With FailOpen an instance is asked all the same. Where one that hung up or was not there is being tried at this moment, Ask
+//     waits for the outcome for up to a tenth of a second: instances that are made anew one after the other lose no request. Or none of
+//     those asked could be reached.
 //   - Full, at once: as many requests as the Breaker lets in are with the upstream, and as many as may wait do.
 //   - Late: there was no answer by the deadline.
 //   - Broken: the last instance asked hung up, or sent what is no answer.
@@ -30,8 +32,11 @@ func (u *Upstream) Ask(ctx context.Context, r *Request, a *Answer) error {
 	at := start.Sub(u.born)
 	in, probe := u.pick(at, r, nil, true)
 	if in == nil {
-		u.gate.leave()
-		return u.refuse()
+		if in, probe = u.await(ctx, r, start); in == nil {
+			u.gate.leave()
+			return u.refuse()
+		}
+		at = u.clock()
 	}
 	heard, with := in.answers.Load(), in.inFlight.Load()
 	err := in.x.exchange(ctx, r, a)
@@ -63,6 +68,35 @@ func (u *Upstream) queue(ctx context.Context, r *Request, start time.Time) error
 		return f
 	}
 	return nil
+}
+
+// moment is how long a request waits for an instance that is being tried, a quarter of its time at most.
+const moment = 100 * time.Millisecond
+
+// await is for when nobody is well. It waits a moment for one that is being tried to turn out well. It returns nil if none does.
+func (u *Upstream) await(ctx context.Context, r *Request, start time.Time) (in *instance, probe bool) {
+	within := moment
+	if !r.Deadline.IsZero() {
+		within = min(within, r.Deadline.Sub(start)/4)
+	}
+	var over *time.Timer
+	for {
+		now := u.roster.Load()
+		if in, probe = u.pick(u.clock(), r, nil, true); in != nil || now.replaced == nil || !u.hopeful() {
+			return in, probe
+		}
+		if over == nil {
+			over = time.NewTimer(within)
+			defer over.Stop()
+		}
+		select {
+		case <-now.replaced:
+		case <-over.C:
+			return nil, false
+		case <-ctx.Done():
+			return nil, false
+		}
+	}
 }
 
 // refuse is the failure of a request for which there is no instance.
