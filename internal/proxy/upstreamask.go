@@ -17,13 +17,17 @@ import (
 //     be so. With FailOpen an instance is asked all the same. Where one that hung up or was not there is being tried at this moment, Ask
 //     waits for the outcome for up to a tenth of a second: instances that are made anew one after the other lose no request. Or none of
 //     those asked could be reached.
-//   - Full, at once: as many requests as the Breaker lets in are with the upstream, and as many as may wait do.
+//   - Full, at once: as many requests as the Breaker lets in are with the upstream, and as many as may wait do; or all instances have as many
+//     as they can answer in time (see shedder). Or after a quarter of the time, if no connection became free by then.
 //   - Late: there was no answer by the deadline.
 //   - Broken: the last instance asked hung up, or sent what is no answer.
 //   - Gone: ctx was cancelled.
 func (u *Upstream) Ask(ctx context.Context, r *Request, a *Answer) error {
 	start := u.o.Now()
 	u.requests.Add(1)
+	if !r.Deadline.IsZero() && !start.Before(r.Deadline) {
+		return errPast
+	}
 	if !u.gate.tryEnter() {
 		if f := u.queue(ctx, r, start); f != nil {
 			return f
@@ -47,8 +51,8 @@ func (u *Upstream) Ask(ctx context.Context, r *Request, a *Answer) error {
 		}
 		a.Instance, a.Attempts, a.done = in.name, 1, in.leave[judged]
 		a.Took = u.o.Now().Sub(start)
-		if !r.Deadline.IsZero() {
-			in.took(sample{start: at, took: a.Took, time: r.Deadline.Sub(start), with: with}, int(u.gate.room))
+		if usual := u.usual(r, start); usual > 0 {
+			in.took(sample{start: at, took: a.Took, time: usual, with: with}, int(u.gate.room))
 		}
 		return nil
 	}
@@ -56,18 +60,26 @@ func (u *Upstream) Ask(ctx context.Context, r *Request, a *Answer) error {
 	return t.goOn(ctx, a, err)
 }
 
-// queue waits for room, and sees to it that some of the time is left then.
+var errPast = &Failure{Why: Late, Err: errors.New("the deadline had passed before an instance was asked")}
+
+// queue waits for room, for a part of the time that there is.
 func (u *Upstream) queue(ctx context.Context, r *Request, start time.Time) error {
 	left := time.Duration(0)
 	if !r.Deadline.IsZero() {
-		if left = r.Deadline.Sub(start); left <= 0 {
-			return &Failure{Why: Late, Err: errors.New("the deadline had passed before an instance was asked")}
-		}
+		left = r.Deadline.Sub(start)
 	}
 	if f := u.gate.wait(ctx, left); f != nil {
 		return f
 	}
 	return nil
+}
+
+// usual is the time that a request that came then should have, to judge by what becomes of it; 0: it has for ever.
+func (u *Upstream) usual(r *Request, start time.Time) time.Duration {
+	if r.Deadline.IsZero() {
+		return 0
+	}
+	return max(r.Deadline.Sub(start), u.o.Timeout)
 }
 
 // moment is how long a request waits for an instance that is being tried, a quarter of its time at most.
@@ -161,8 +173,10 @@ func (t *try) goOn(ctx context.Context, a *Answer, err error) error {
 // note counts how the exchange ended and has it judged. It returns what is left to do when the answer is closed.
 func (t *try) note(a *Answer, f *Failure) (finish int) {
 	u, in := t.u, t.in
-	if !t.r.Deadline.IsZero() && (f == nil || f.Why == Late) {
-		in.took(sample{t.began, u.clock() - t.began, t.r.Deadline.Sub(t.start), t.with, f != nil}, int(u.gate.room))
+	took, usual := u.clock()-t.began, u.usual(t.r, t.start)
+	had := 2*took >= usual // time for an answer
+	if usual > 0 && (f == nil || f.Why == Late && had) {
+		in.took(sample{t.began, took, usual, t.with, f != nil}, int(u.gate.room))
 	}
 	if f != nil {
 		t.sent = t.sent || f.Sent
@@ -170,7 +184,7 @@ func (t *try) note(a *Answer, f *Failure) (finish int) {
 			t.asked++
 		}
 		in.failures[f.Why].Add(1)
-		u.judge(in, t.probe, failed(f, t.hadTime(f), in.answers.Load() == t.heard))
+		u.judge(in, t.probe, failed(f, had, in.answers.Load() == t.heard))
 		return judged
 	}
 	t.sent = true
@@ -188,14 +202,6 @@ func (t *try) note(a *Answer, f *Failure) (finish int) {
 	}
 	u.judge(in, t.probe, answered(status))
 	return judged
-}
-
-// hadTime tells whether the instance had at least half of the time that there was, if it did not answer in time.
-func (t *try) hadTime(f *Failure) bool {
-	if f.Why != Late || t.r.Deadline.IsZero() {
-		return true
-	}
-	return 2*(t.u.clock()-t.began) >= t.r.Deadline.Sub(t.start)
 }
 
 // next returns another instance to ask, nil if the request ends here.
