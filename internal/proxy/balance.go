@@ -25,6 +25,8 @@ type roster struct {
 	well []*instance
 	due  time.Duration // when the first of the others may be tried
 	down *Failure      // where nobody is well
+
+	replaced chan struct{} // closed when it is no longer what holds; where nobody is well
 }
 
 // pick chooses an instance that was not tried for this request, and counts the request as with it. It returns nil if there is none. lost
@@ -39,14 +41,14 @@ func (u *Upstream) pick(at time.Duration, r *Request, tried []*instance, lost bo
 	n := uint64(len(now.well))
 	if n > 0 && len(tried) == 0 {
 		in = now.well[u.turn.Add(1)%n]
-		if n > 1 && u.busy(in, int64(n)) {
+		if u.busy(in, int64(n)) {
 			in = u.detour(now.well, nil)
 		}
-	} else if in = u.detour(now.well, tried); in == nil {
-		if !lost {
-			return nil, false
-		}
+	} else if in = u.detour(now.well, tried); in == nil && lost {
 		return u.desperate(tried, n == 0)
+	}
+	if in == nil {
+		return nil, false
 	}
 	if in.troubled.Load() {
 		u.touch(in, at)
@@ -55,23 +57,23 @@ func (u *Upstream) pick(at time.Duration, r *Request, tried []*instance, lost bo
 	return in, false
 }
 
-// busy tells whether an instance, one of n that are well, has much more to do than the others.
+// busy tells whether an instance, one of n that are well, has all that it can do, or much more to do than the others.
 func (u *Upstream) busy(in *instance, n int64) bool {
 	mine := in.inFlight.Load()
 	others := u.gate.in.Load() - mine
-	return mine*(n-1) > muchBusier*others+slack*(n-1)
+	return mine >= in.shed.bound.Load() || n > 1 && mine*(n-1) > muchBusier*others+slack*(n-1)
 }
 
-// detour returns the next instance that was not tried, one that is not much busier than the others if there is one.
+// detour returns the next instance that was not tried and can do more, one that is not much busier than the others if there is one.
 func (u *Upstream) detour(well []*instance, tried []*instance) *instance {
 	n := uint64(len(well))
 	var second *instance
 	for range n {
 		in := well[u.detours.Add(1)%n] // a place that is passed over is used up, so that its neighbour gets no more than others
-		if slices.Contains(tried, in) {
+		if slices.Contains(tried, in) || in.inFlight.Load() >= in.shed.bound.Load() {
 			continue
 		}
-		if n == 1 || !u.busy(in, int64(n)) {
+		if !u.busy(in, int64(n)) {
 			return in
 		}
 		if second == nil {

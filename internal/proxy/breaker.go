@@ -12,7 +12,8 @@ import (
 
 // gate lets in as many requests as an upstream is to be asked at once. It is Envoy's circuit breakers: over HTTP/1.1, where a request has a
 // connection to itself, requests beyond MaxConnections wait in line, unless MaxRequests is less; over h2 those beyond MaxRequests are
-// refused. Who cannot wait is refused at once: a refusal costs nobody anything, a line that grows costs everyone their deadline.
+// refused. Who cannot wait is refused at once: a refusal costs nobody anything, a line that grows costs everyone their deadline. For
+// the same reason nobody waits for longer than a quarter of the time that there is.
 type gate struct {
 	room    int64 // in at once
 	places  int   // in the line
@@ -76,7 +77,7 @@ func (g *gate) admit() {
 	}
 }
 
-// wait waits for room until the deadline, which is that far off; 0 or less: there is none.
+// wait waits for room until the deadline, which is that far off; 0: there is none.
 func (g *gate) wait(ctx context.Context, left time.Duration) *Failure {
 	g.mu.Lock()
 	if len(g.line) >= g.places {
@@ -92,11 +93,11 @@ func (g *gate) wait(ctx context.Context, left time.Duration) *Failure {
 
 	var late <-chan time.Time
 	if left > 0 {
-		timer := time.NewTimer(left)
+		timer := time.NewTimer(left / 4)
 		defer timer.Stop()
 		late = timer.C
 	}
-	f := &Failure{Why: Late, Err: errors.New("no connection to the upstream became free in time")}
+	f := &Failure{Why: Full, Err: errors.New("no connection to the upstream became free in a quarter of the time")}
 	select {
 	case <-place:
 		return nil
@@ -107,6 +108,9 @@ func (g *gate) wait(ctx context.Context, left time.Duration) *Failure {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if i := slices.Index(g.line, place); i >= 0 {
+		if f.Why == Full {
+			g.refused.Add(1)
+		}
 		g.line = slices.Delete(g.line, i, i+1)
 		g.waiting.Add(-1)
 		return f

@@ -76,7 +76,7 @@ func TestRequestsBeyondTheConnectionsWaitInLine(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		k.ask(t.Context(), 1, time.Time{})
 		k.ask(t.Context(), 2, time.Time{})
-		k.ask(t.Context(), 3, time.Now().Add(time.Second))
+		k.ask(t.Context(), 3, time.Now().Add(4*time.Second)) // of which it waits one at most
 		k.ask(ctx, 4, time.Time{})
 		k.ask(t.Context(), 5, time.Time{})
 		if s := g.Stats(); s.InFlight != 2 || s.Waiting != 3 || g.asked() != 2 {
@@ -93,7 +93,7 @@ func TestRequestsBeyondTheConnectionsWaitInLine(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if len(k.over()) != 3 || k.over()[2] != 3 || whyOf(t, k.errors()[2]) != Late {
+		if len(k.over()) != 3 || k.over()[2] != 3 || whyOf(t, k.errors()[2]) != Full {
 			t.Fatalf("%v %v", k.over(), k.errors())
 		}
 		k.release <- struct{}{}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 )
@@ -22,9 +21,10 @@ import (
 //
 // Passive health differs from NGINX in three points. An answer is never a failure, whatever its status: statuses are judged by Outlier. A
 // request that got no answer in time is none if the instance answered others meanwhile, or if it had less than half of the time that there
-// was: an instance that has too much to do would take with it the others, one after the other. And where all are put aside, those that gave
+// was: an instance that has too much to do would take with it the others, one after the other, and so would clients that give requests next
+// to no time (see Options.Timeout). And where all are put aside, those that gave
 // no answers are tried at once rather than when their time has come, but one request at a time each (see desperate): what was but a hiccup
-// is over with the next request, and what hangs has one of them.
+// is over with the next request, and what hangs has one of them. One to which no connection could be made is knocked at (see Run).
 type health struct {
 	// Passive, in NGINX's words.
 	fails    int
@@ -36,6 +36,7 @@ type health struct {
 	consecutiveGateway int
 	ejected            bool
 	mute               bool // for giving no answer, and not for what it answered
+	lost               Why  // why it gave no answer the last time that it was asked in vain
 	ejectedAt          time.Duration
 	returnedAt         time.Duration // when the last ejection ended
 	backoff            int           // the next ejection is this and one times the base time
@@ -48,11 +49,12 @@ type health struct {
 	good  int // checks passed in a row
 	bad   int // checks failed in a row
 
-	aside bool          // it is not asked
-	retry time.Duration // when one request may try it
-	shown State         // as it was told last
-	why   string        // it is aside
-	since time.Time
+	aside   bool          // it is not asked
+	knocked bool          // somebody sees whether it is there again
+	retry   time.Duration // when one request may try it
+	shown   State         // as it was told last
+	why     string        // it is aside
+	since   time.Time
 }
 
 // verdict is what checks say.
@@ -113,9 +115,11 @@ func (u *Upstream) judge(in *instance, probe bool, o outcome) {
 	u.mu.Lock()
 	at := u.clock()
 	switch {
-	case o.unheard: // another may find out
-		in.retry = min(in.retry, at)
-		u.rank()
+	case o.unheard:
+		if in.aside && in.check != fails { // another may find out
+			in.retry = min(in.retry, at)
+			u.rank()
+		}
 	case !o.fault:
 		u.cleared(in, probe, at)
 	default:
@@ -144,6 +148,9 @@ func (u *Upstream) faulted(in *instance, probe bool, o *outcome, at time.Duratio
 	in.faults++
 	if o.slow {
 		return
+	}
+	if f, ok := errors.AsType[*Failure](o.err); ok {
+		in.lost = f.Why
 	}
 	if o.passive && u.o.MaxFails > 0 {
 		in.fails++
@@ -250,6 +257,7 @@ func (u *Upstream) tell(events []event) {
 
 // rank makes the roster anew from what is known of the instances. The lock is held.
 func (u *Upstream) rank() {
+	before := u.roster.Load()
 	r := &roster{due: never}
 	for _, in := range u.all {
 		if !in.aside {
@@ -259,9 +267,12 @@ func (u *Upstream) rank() {
 		r.due = min(r.due, in.retry)
 	}
 	if len(r.well) == 0 {
-		r.down = u.nobody()
+		r.down, r.replaced = u.nobody(), make(chan struct{})
 	}
 	u.roster.Store(r)
+	if before != nil && before.replaced != nil {
+		close(before.replaced)
+	}
 }
 
 // nobody is the failure where no instance is well.
@@ -275,79 +286,6 @@ func (u *Upstream) nobody() *Failure {
 		why = append(why, fmt.Sprintf("so are %d more", n))
 	}
 	return &Failure{Why: Down, Err: errors.New("no instance is well: " + strings.Join(why, "; "))}
-}
-
-// claim lets one request through to an instance that was put aside, if the time of one has come: those that could be sent elsewhere
-// and not again leave this to others for a while. It returns nil if there is none.
-func (u *Upstream) claim(at time.Duration, r *Request, tried []*instance) *instance {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	patience := time.Duration(0)
-	if !r.Safe && len(u.roster.Load().well) > 0 {
-		patience = u.o.FailTimeout
-	}
-	for _, in := range u.all {
-		if !in.aside || in.retry > at-patience || slices.Contains(tried, in) {
-			continue
-		}
-		in.checked = at
-		in.retry = at + u.o.FailTimeout // when another may find out, if this one has not by then
-		u.rank()
-		in.inFlight.Add(1)
-		return in
-	}
-	return nil
-}
-
-// desperate is for when nobody is left who is well, and nobody's time has come. It returns nil if there is none to be asked all the same.
-//
-// Those that gave no answers may be back, or never have been away. Each is tried by one request at a time, and by requests that another
-// instance has just failed besides: those have nothing to lose, and when instances are made anew one after the other, the last of them
-// takes with it more requests than one. Those that gave bad answers are asked if
-// nobody at all is well and the options say so.
-func (u *Upstream) desperate(tried []*instance, nobody bool) (in *instance, probe bool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	n := len(u.all)
-	first := int(u.turn.Add(1) % uint64(max(1, n)))
-	for i := range n {
-		in := u.all[(first+i)%n]
-		alone := in.inFlight.Load() == 0
-		if u.silent(in) && (alone || len(tried) > 0) && !slices.Contains(tried, in) {
-			in.inFlight.Add(1)
-			return in, alone
-		}
-	}
-	if u.o.FailOpen && nobody {
-		for i := range n {
-			if in := u.all[(first+i)%n]; !slices.Contains(tried, in) {
-				in.inFlight.Add(1)
-				return in, false
-			}
-		}
-	}
-	return nil, false
-}
-
-// silent tells whether an instance was put aside for giving no answers, and not for what it answers, and is not the only one. The lock is
-// held.
-func (u *Upstream) silent(in *instance) bool {
-	return in.aside && in.check != fails && (!in.ejected || in.mute) && len(u.all) > 1
-}
-
-// Available tells whether Ask would ask someone: an instance is well, or the time of one has come to be tried again. It says nothing of how
-// much the upstream has to do.
-func (u *Upstream) Available() bool {
-	r := u.roster.Load()
-	if len(r.well) > 0 || u.o.FailOpen {
-		return true
-	}
-	if r.due != never && u.clock() >= r.due {
-		return true
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return slices.ContainsFunc(u.all, func(in *instance) bool { return u.silent(in) && in.inFlight.Load() == 0 })
 }
 
 // grpcStatus returns the status that an answer to a gRPC call stands for, by its trailers or, where it has no body, its header; known is

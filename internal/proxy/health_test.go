@@ -159,15 +159,18 @@ func TestAnAnswerTooLateIsHeldAgainstWhoeverHadTime(t *testing.T) {
 		name    string
 		waited  time.Duration // before it was asked, of the second that there is
 		others  int           // answers that the instance gave meanwhile
+		usual   time.Duration // time of requests
 		failing bool
 	}{
-		{"alone, and from the beginning", 0, 0, true},
-		{"alone, with half of the time", 500 * time.Millisecond, 0, true},
-		{"with less than half of the time", 501 * time.Millisecond, 0, false},
-		{"it answered another", 0, 1, false},
+		{"alone, and from the beginning", 0, 0, 0, true},
+		{"alone, with half of the time", 500 * time.Millisecond, 0, 0, true},
+		{"with less than half of the time", 501 * time.Millisecond, 0, 0, false},
+		{"it answered another", 0, 1, 0, false},
+		{"half of the usual time", 0, 0, 2 * time.Second, true},
+		{"less than half of the usual time", 0, 0, 2001 * time.Millisecond, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			g := newGroup(t, 2, func(o *Options) { o.Outlier.Consecutive5xx = 1 })
+			g := newGroup(t, 2, func(o *Options) { o.Outlier.Consecutive5xx, o.Timeout = 1, tt.usual })
 			deadline := g.now.Add(time.Second)
 			g.all(func(_ context.Context, r *Request, _ *Answer) error {
 				g.all(func(_ context.Context, r *Request, _ *Answer) error { // the second that is asked
@@ -393,5 +396,14 @@ func TestWhatHappensToInstancesIsLogged(t *testing.T) {
 	}, "\n")
 	if got != want {
 		t.Errorf("logged\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestARequestThatComesTooLateIsNotSent(t *testing.T) {
+	g := newGroup(t, 1, nil)
+	for _, deadline := range []time.Time{g.now, g.now.Add(-time.Second)} {
+		if _, err := g.askFor(&Request{Deadline: deadline}); whyOf(t, err) != Late || g.asked() != 0 {
+			t.Errorf("%v, %d were asked", err, g.asked())
+		}
 	}
 }

@@ -36,6 +36,7 @@ type instance struct {
 	leave       [3]func(*Answer) // what an answer's Close calls, by what is left to do
 	multiplexed bool
 
+	shed   shedder
 	health // of it; under u.mu
 }
 
@@ -43,6 +44,7 @@ type instance struct {
 func (u *Upstream) newInstance(e *endpoint, address string) *instance {
 	in := &instance{u: u, name: e.scheme + "://" + address}
 	in.x = u.dial(e, address)
+	in.shed.bound.Store(boundless)
 	in.health = health{since: u.o.Now(), retry: never}
 	in.multiplexed = e.multiplexed()
 	in.leave[judged] = func(a *Answer) {
@@ -208,6 +210,7 @@ type InstanceState struct {
 	Since     time.Time // when it came to be so; of one that is well, when it last was not, or when it was made
 	Until     time.Time // when it is tried again, if a check does not end that; zero: it is asked, or only a check brings it back
 	InFlight  int       // requests with it
+	Bound     int       // requests that it is given at once while more would be late; 0: there is no such bound
 	Open      int       // connections
 	Idle      int       // of those, not in use
 	Requests  int64     // it was sent or could not be, and that are over

@@ -18,7 +18,7 @@ import (
 //
 // There is one difference: when its time is over, one request tries the instance, and failure ejects it again at once, where Envoy would
 // hand it its whole share of requests until it fails by the same rule again. And one that was ejected for giving no answers is asked before
-// its time if no instance at all is left, unless it is the only one (see health.go).
+// its time if no instance at all is left, unless it is the only one, and as soon as it is there again if it was not there (see health.go).
 type Outlier struct {
 	Consecutive5xx            int           // failures in a row that eject; 0: none. Envoy's default: 5
 	ConsecutiveGatewayFailure int           // the same of answers of 502, 503 and 504, and of none; 0: none. Envoy enforces none

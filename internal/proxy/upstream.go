@@ -38,7 +38,6 @@ type Upstream struct {
 	endpoints []*endpoint
 	events    []event       // to be logged
 	changed   chan struct{} // there are other instances now; of one, for Run
-	closed    bool
 }
 
 // New makes an upstream. It asks nobody yet, and looks nothing up.
@@ -147,7 +146,6 @@ func (u *Upstream) gather() {
 func (u *Upstream) Close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.closed = true
 	for _, e := range u.endpoints {
 		for _, in := range e.members {
 			in.x.close()
@@ -167,6 +165,9 @@ func (u *Upstream) Instances() []InstanceState {
 		}
 		if in.aside && in.retry != never {
 			s.Until = u.born.Add(in.retry)
+		}
+		if b := in.shed.bound.Load(); b < boundless {
+			s.Bound = int(b)
 		}
 		s.Open, s.Idle = in.x.stats()
 		for c := range s.Codes {

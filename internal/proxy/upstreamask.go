@@ -14,14 +14,20 @@ import (
 // An answer is an answer whatever its status, but for those that Retry.On names while another instance may be asked.
 //
 //   - Down, at once: no instance is well, and the time of none has come to be tried (see health.go). Available tells before whether it would
-//     be so. With FailOpen an instance is asked all the same. Or none of those asked could be reached.
-//   - Full, at once: as many requests as the Breaker lets in are with the upstream, and as many as may wait do.
+//     be so. With FailOpen an instance is asked all the same. Where one that hung up or was not there is being tried at this moment, Ask
+//     waits for the outcome for up to a tenth of a second: instances that are made anew one after the other lose no request. Or none of
+//     those asked could be reached.
+//   - Full, at once: as many requests as the Breaker lets in are with the upstream, and as many as may wait do; or all instances have as many
+//     as they can answer in time (see shedder). Or after a quarter of the time, if no connection became free by then.
 //   - Late: there was no answer by the deadline.
 //   - Broken: the last instance asked hung up, or sent what is no answer.
 //   - Gone: ctx was cancelled.
 func (u *Upstream) Ask(ctx context.Context, r *Request, a *Answer) error {
 	start := u.o.Now()
 	u.requests.Add(1)
+	if !r.Deadline.IsZero() && !start.Before(r.Deadline) {
+		return errPast
+	}
 	if !u.gate.tryEnter() {
 		if f := u.queue(ctx, r, start); f != nil {
 			return f
@@ -30,11 +36,13 @@ func (u *Upstream) Ask(ctx context.Context, r *Request, a *Answer) error {
 	at := start.Sub(u.born)
 	in, probe := u.pick(at, r, nil, true)
 	if in == nil {
-		u.gate.leave()
-		u.nobodyWell.Add(1)
-		return u.nobodyFor(r)
+		if in, probe = u.await(ctx, r, start); in == nil {
+			u.gate.leave()
+			return u.refuse()
+		}
+		at = u.clock()
 	}
-	heard := in.answers.Load()
+	heard, with := in.answers.Load(), in.inFlight.Load()
 	err := in.x.exchange(ctx, r, a)
 	if err == nil && a.Status < 500 && !u.retries.answer(a.Status) && !probe && !in.multiplexed {
 		in.count(a.Status)
@@ -43,19 +51,22 @@ func (u *Upstream) Ask(ctx context.Context, r *Request, a *Answer) error {
 		}
 		a.Instance, a.Attempts, a.done = in.name, 1, in.leave[judged]
 		a.Took = u.o.Now().Sub(start)
+		if usual := u.usual(r, start); usual > 0 {
+			in.took(sample{start: at, took: a.Took, time: usual, with: with}, int(u.gate.room))
+		}
 		return nil
 	}
-	t := try{u: u, r: r, start: start, in: in, probe: probe, heard: heard, began: at}
+	t := try{u: u, r: r, start: start, in: in, with: with, probe: probe, heard: heard, began: at}
 	return t.goOn(ctx, a, err)
 }
 
-// queue waits for room, and sees to it that some of the time is left then.
+var errPast = &Failure{Why: Late, Err: errors.New("the deadline had passed before an instance was asked")}
+
+// queue waits for room, for a part of the time that there is.
 func (u *Upstream) queue(ctx context.Context, r *Request, start time.Time) error {
 	left := time.Duration(0)
 	if !r.Deadline.IsZero() {
-		if left = r.Deadline.Sub(start); left <= 0 {
-			return &Failure{Why: Late, Err: errors.New("the deadline had passed before an instance was asked")}
-		}
+		left = r.Deadline.Sub(start)
 	}
 	if f := u.gate.wait(ctx, left); f != nil {
 		return f
@@ -63,13 +74,54 @@ func (u *Upstream) queue(ctx context.Context, r *Request, start time.Time) error
 	return nil
 }
 
-// nobodyFor is the failure of a request for which there is no instance.
-func (u *Upstream) nobodyFor(*Request) error {
+// usual is the time that a request that came then should have, to judge by what becomes of it; 0: it has for ever.
+func (u *Upstream) usual(r *Request, start time.Time) time.Duration {
+	if r.Deadline.IsZero() {
+		return 0
+	}
+	return max(r.Deadline.Sub(start), u.o.Timeout)
+}
+
+// moment is how long a request waits for an instance that is being tried, a quarter of its time at most.
+const moment = 100 * time.Millisecond
+
+// await is for when nobody is well. It waits a moment for one that is being tried to turn out well. It returns nil if none does.
+func (u *Upstream) await(ctx context.Context, r *Request, start time.Time) (in *instance, probe bool) {
+	within := moment
+	if !r.Deadline.IsZero() {
+		within = min(within, r.Deadline.Sub(start)/4)
+	}
+	var over *time.Timer
+	for {
+		now := u.roster.Load()
+		if in, probe = u.pick(u.clock(), r, nil, true); in != nil || now.replaced == nil || !u.hopeful() {
+			return in, probe
+		}
+		if over == nil {
+			over = time.NewTimer(within)
+			defer over.Stop()
+		}
+		select {
+		case <-now.replaced:
+		case <-over.C:
+			return nil, false
+		case <-ctx.Done():
+			return nil, false
+		}
+	}
+}
+
+// refuse is the failure of a request for which there is no instance.
+func (u *Upstream) refuse() error {
 	if f := u.roster.Load().down; f != nil {
+		u.nobodyWell.Add(1)
 		return f
 	}
-	return &Failure{Why: Down, Err: errors.New("no instance may be asked now")}
+	u.gate.refused.Add(1)
+	return errBound
 }
+
+var errBound = &Failure{Why: Full, Err: errors.New("more requests than are with the instances would be late")}
 
 // try is a request that is with an instance, or was.
 type try struct {
@@ -81,6 +133,7 @@ type try struct {
 	probe bool
 	heard int64         // answers of the instance when it was asked
 	began time.Duration // when it was asked
+	with  int64         // requests with it then
 	tried []*instance
 	room  [4]*instance // for tried
 	asked int          // instances that the request was sent to
@@ -103,7 +156,7 @@ func (t *try) goOn(ctx context.Context, a *Answer, err error) error {
 			}
 			t.in.inFlight.Add(-1)
 			t.in, t.probe = next, probe
-			t.heard, t.began = next.answers.Load(), t.u.clock()
+			t.heard, t.began, t.with = next.answers.Load(), t.u.clock(), next.inFlight.Load()
 			err = next.x.exchange(ctx, t.r, a)
 			continue
 		}
@@ -120,13 +173,18 @@ func (t *try) goOn(ctx context.Context, a *Answer, err error) error {
 // note counts how the exchange ended and has it judged. It returns what is left to do when the answer is closed.
 func (t *try) note(a *Answer, f *Failure) (finish int) {
 	u, in := t.u, t.in
+	took, usual := u.clock()-t.began, u.usual(t.r, t.start)
+	had := 2*took >= usual // time for an answer
+	if usual > 0 && (f == nil || f.Why == Late && had) {
+		in.took(sample{t.began, took, usual, t.with, f != nil}, int(u.gate.room))
+	}
 	if f != nil {
 		t.sent = t.sent || f.Sent
 		if f.Sent {
 			t.asked++
 		}
 		in.failures[f.Why].Add(1)
-		u.judge(in, t.probe, failed(f, t.hadTime(f), in.answers.Load() == t.heard))
+		u.judge(in, t.probe, failed(f, had, in.answers.Load() == t.heard))
 		return judged
 	}
 	t.sent = true
@@ -144,14 +202,6 @@ func (t *try) note(a *Answer, f *Failure) (finish int) {
 	}
 	u.judge(in, t.probe, answered(status))
 	return judged
-}
-
-// hadTime tells whether the instance had at least half of the time that there was, if it did not answer in time.
-func (t *try) hadTime(f *Failure) bool {
-	if f.Why != Late || t.r.Deadline.IsZero() {
-		return true
-	}
-	return 2*(t.u.clock()-t.began) >= t.r.Deadline.Sub(t.start)
 }
 
 // next returns another instance to ask, nil if the request ends here.

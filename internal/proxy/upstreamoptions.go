@@ -26,7 +26,8 @@ type Options struct {
 	Outlier     *Outlier      // ejects instances; nil: none
 	Breaker     Breaker
 	Retry       Retry
-	FailOpen    bool // where no instance is well, ask them all the same (see Ask); for where nothing else could answer
+	Timeout     time.Duration // what requests usually have, from Ask to their deadline; one that had less than half says nothing by being late. 0: what each has
+	FailOpen    bool          // where no instance is well, ask them all the same (see Ask); for where nothing else could answer
 
 	ConnectTimeout time.Duration // for a connection to open, its TLS handshake included; 60 s
 	IdleTimeout    time.Duration // after which a connection that is not used is closed; 60 s
@@ -133,6 +134,7 @@ func (o *Options) check() error {
 		n    int64
 	}{
 		{"resolve", int64(o.Resolve)}, {"max fails", int64(o.MaxFails)}, {"fail timeout", int64(o.FailTimeout)},
+		{"timeout", int64(o.Timeout)},
 		{"connect timeout", int64(o.ConnectTimeout)}, {"idle timeout", int64(o.IdleTimeout)},
 		{"max connections", int64(o.Breaker.MaxConnections)}, {"max pending requests", int64(o.Breaker.MaxPendingRequests)},
 		{"max requests", int64(o.Breaker.MaxRequests)}, {"attempts", int64(o.Retry.Attempts)},

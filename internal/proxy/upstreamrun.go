@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Run checks the instances, compares them (see Outlier) and looks their names up, until ctx is done. It is called once, and returns nil
-// when all that it started has ended. An upstream works without it but for these three; of instances that were taken out by checks
-// nothing is known any more once it ends.
+// Run checks the instances, compares them (see Outlier), looks their names up and knocks at those that were not there, until ctx is done.
+// It is called once, and returns nil when all that it started has ended. An upstream works without it but for these four; of instances that
+// were taken out by checks nothing is known any more once it ends.
 func (u *Upstream) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	defer u.forgetChecks()
@@ -25,8 +25,51 @@ func (u *Upstream) Run(ctx context.Context) error {
 	if u.o.Check != nil {
 		all.Go(func() { u.checkAll(ctx) })
 	}
-	<-ctx.Done()
+	every(ctx, knockTime, func() { u.knock(ctx, &all) })
 	return nil
+}
+
+// knocker opens a connection and closes it again. *transport is one.
+type knocker interface {
+	knock(ctx context.Context) error
+}
+
+// knock implements knocker.
+func (t *transport) knock(ctx context.Context) error {
+	c, err := t.dialer.tcp.DialContext(ctx, "tcp", t.dialer.address)
+	if err == nil {
+		c.Close()
+	}
+	return err
+}
+
+// knockTime is how often knock is called, and how long it may take to open a connection.
+const knockTime = time.Second
+
+// knock sees whether those that were put aside because no connection could be made are there again. If so they need not wait to be tried:
+// one that is started anew answers requests within a second or two, and not when FailTimeout or its ejection is over.
+func (u *Upstream) knock(ctx context.Context, all *sync.WaitGroup) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, in := range u.all {
+		door, ok := in.x.(knocker)
+		if !ok || !in.aside || in.check == fails || in.lost != Down || in.knocked {
+			continue
+		}
+		in.knocked = true
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, knockTime)
+			defer cancel()
+			err := door.knock(ctx)
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			in.knocked = false
+			if err == nil && in.aside && in.lost == Down && in.retry != never {
+				in.retry = min(in.retry, u.clock())
+				u.rank()
+			}
+		})
+	}
 }
 
 // every calls do every so often until ctx is done.
