@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// instance is a server that does with each connection, numbered from 0, what a test says.
+// standIn starts a server that does with each connection, numbered from 0, what a test says.
 func standIn(t testing.TB, serve func(c *peer, n int)) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -94,7 +94,7 @@ func get() *Request {
 	return &Request{Method: "GET", Target: "/", Host: "h", Hold: 1 << 20, Deadline: soon()}
 }
 
-// answered asks, and returns the status and the body.
+// mustAnswer asks, and returns the status and the body.
 func mustAnswer(t testing.TB, tr *transport, r *Request) (int, string) {
 	t.Helper()
 	var a Answer

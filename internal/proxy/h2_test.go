@@ -156,7 +156,7 @@ func TestAnH2BodyThatBreaksIsTheAskersFailure(t *testing.T) {
 	tr := overBoth(t, "h2c", func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
 	broken := errors.New("the client hung up")
 	r := get()
-	r.Method, r.Stream, r.Length = "POST", failing{broken}, -1
+	r.Method, r.Stream, r.Length = "POST", breaks{broken}, -1
 	if f := failure(t, context.Background(), tr, r); f.Why != Gone || !errors.Is(f, broken) {
 		t.Error(f)
 	}
@@ -167,7 +167,7 @@ func TestAnH2AnswerBeforeTheBodyIsSentEndsTheSending(t *testing.T) {
 	for _, stream := range []io.Reader{zeros{}, newReadings(nil)} {
 		r := get()
 		r.Method, r.Stream, r.Length = "POST", stream, -1
-		if status, _ := answered(t, tr, r); status != 413 {
+		if status, _ := mustAnswer(t, tr, r); status != 413 {
 			t.Error(status)
 		}
 	}

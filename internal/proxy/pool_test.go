@@ -31,7 +31,7 @@ func TestAConnectionThatWasClosedMeanwhileIsNotUsed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			closed := make(chan struct{})
 			var seen atomic.Int64
-			tr := to(t, instance(t, func(c *peer, n int) {
+			tr := to(t, standIn(t, func(c *peer, n int) {
 				for c.request() != nil {
 					seen.Add(1)
 					c.say(okay)
@@ -43,10 +43,10 @@ func TestAConnectionThatWasClosedMeanwhileIsNotUsed(t *testing.T) {
 				}
 			}), transportOptions{IdleTimeout: 24 * time.Hour})
 			now := clocked(tr)
-			answered(t, tr, post("a"))
+			mustAnswer(t, tr, post("a"))
 			<-closed
 			now.Add(int64(pause))
-			if status, body := answered(t, tr, post("b")); status != 200 || body != "ok" {
+			if status, body := mustAnswer(t, tr, post("b")); status != 200 || body != "ok" {
 				t.Errorf("%d %q", status, body)
 			}
 			if open, idle := tr.stats(); seen.Load() != 2 || open != 1 || idle != 1 {
@@ -59,7 +59,7 @@ func TestAConnectionThatWasClosedMeanwhileIsNotUsed(t *testing.T) {
 func TestARequestThatWasHadIsRepeatedOnlyIfItIsSafe(t *testing.T) {
 	for _, safe := range []bool{false, true} {
 		var seen atomic.Int64
-		tr := to(t, instance(t, func(c *peer, n int) {
+		tr := to(t, standIn(t, func(c *peer, n int) {
 			for c.request() != nil {
 				if seen.Add(1) == 2 {
 					return
@@ -67,7 +67,7 @@ func TestARequestThatWasHadIsRepeatedOnlyIfItIsSafe(t *testing.T) {
 				c.say(okay)
 			}
 		}), transportOptions{})
-		answered(t, tr, post("a"))
+		mustAnswer(t, tr, post("a"))
 		r := post("b")
 		r.Safe = safe
 		var a Answer
@@ -85,7 +85,7 @@ func TestARequestThatWasHadIsRepeatedOnlyIfItIsSafe(t *testing.T) {
 
 func TestAConnectionMadeForARequestIsItsOnlyOne(t *testing.T) {
 	var seen atomic.Int64
-	tr := to(t, instance(t, func(c *peer, n int) { c.request(); seen.Add(1) }), transportOptions{})
+	tr := to(t, standIn(t, func(c *peer, n int) { c.request(); seen.Add(1) }), transportOptions{})
 	r := get()
 	r.Safe = true
 	if f := failure(t, context.Background(), tr, r); f.Why != Broken || seen.Load() != 1 {
@@ -104,7 +104,7 @@ func TestWhatCameUnaskedIsNoAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			said := make(chan struct{})
-			tr := to(t, instance(t, func(c *peer, n int) {
+			tr := to(t, standIn(t, func(c *peer, n int) {
 				for {
 					r := c.request()
 					if r == nil {
@@ -136,7 +136,7 @@ func TestWhatCameUnaskedIsNoAnswer(t *testing.T) {
 			now.Add(int64(test.pause))
 			r = get()
 			r.Target = "/victim"
-			if _, body := answered(t, tr, r); body != "ok" {
+			if _, body := mustAnswer(t, tr, r); body != "ok" {
 				t.Errorf("%q", body)
 			}
 		})
@@ -145,7 +145,7 @@ func TestWhatCameUnaskedIsNoAnswer(t *testing.T) {
 
 func TestIdleConnectionsGo(t *testing.T) {
 	closed := make(chan struct{}, 10)
-	tr := to(t, instance(t, func(c *peer, n int) {
+	tr := to(t, standIn(t, func(c *peer, n int) {
 		for c.request() != nil {
 			c.say(okay)
 			if n == 1 {
@@ -156,13 +156,13 @@ func TestIdleConnectionsGo(t *testing.T) {
 		closed <- struct{}{}
 	}), transportOptions{IdleTimeout: time.Hour})
 	now := clocked(tr)
-	answered(t, tr, get())
+	mustAnswer(t, tr, get())
 	now.Add(int64(30 * time.Minute))
 	tr.pool.mu.Lock() // the first is out of the way, so that there are two
 	first := tr.pool.idle
 	tr.pool.idle = nil
 	tr.pool.mu.Unlock()
-	answered(t, tr, get())
+	mustAnswer(t, tr, get())
 	<-closed
 	tr.pool.idle = append(first, tr.pool.idle...)
 	tr.pool.sweep()
@@ -182,7 +182,7 @@ func TestOnlySoManyIdleConnectionsAreKept(t *testing.T) {
 	tr := transportTo(t, transportOptions{MaxIdle: 3}, func(w http.ResponseWriter, r *http.Request) { <-release })
 	var wg sync.WaitGroup
 	for range 8 {
-		wg.Go(func() { answered(t, tr, get()) })
+		wg.Go(func() { mustAnswer(t, tr, get()) })
 	}
 	for open := 0; open < 8; open, _ = tr.stats() {
 		runtime.Gosched()
@@ -212,7 +212,7 @@ func TestConnectionsAreBoundedAndRequestsWaitForThem(t *testing.T) {
 			if n%2 == 0 {
 				r.Target = "/close"
 			}
-			answered(t, tr, r)
+			mustAnswer(t, tr, r)
 		})
 	}
 	waiting := func() int {
@@ -237,7 +237,7 @@ func TestAWaitForAConnectionEnds(t *testing.T) {
 	release := make(chan struct{})
 	tr := transportTo(t, transportOptions{MaxConnections: 1, MaxPending: 2}, func(w http.ResponseWriter, r *http.Request) { <-release })
 	var wg sync.WaitGroup
-	wg.Go(func() { answered(t, tr, get()) })
+	wg.Go(func() { mustAnswer(t, tr, get()) })
 	for open := 0; open < 1; open, _ = tr.stats() {
 		runtime.Gosched()
 	}
@@ -253,7 +253,7 @@ func TestAWaitForAConnectionEnds(t *testing.T) {
 	}
 	close(release)
 	wg.Wait()
-	answered(t, tr, get())
+	mustAnswer(t, tr, get())
 }
 
 func TestAClosedTransportFinishesWhatIsUnderWay(t *testing.T) {
@@ -265,12 +265,12 @@ func TestAClosedTransportFinishesWhatIsUnderWay(t *testing.T) {
 		}
 		io.WriteString(w, "ok")
 	})
-	answered(t, tr, get())
+	mustAnswer(t, tr, get())
 	done := make(chan string)
 	go func() {
 		r := get()
 		r.Target = "/slow"
-		_, body := answered(t, tr, r)
+		_, body := mustAnswer(t, tr, r)
 		done <- body
 	}()
 	<-asked

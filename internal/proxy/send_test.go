@@ -81,7 +81,7 @@ func TestRequestsAreWrittenWithoutWhatIsForOneConnection(t *testing.T) {
 
 func TestWhatCannotStandInARequestIsNotSent(t *testing.T) {
 	var asked atomic.Int64
-	plain := to(t, instance(t, func(c *peer, _ int) { asked.Add(1); c.gone() }), transportOptions{})
+	plain := to(t, standIn(t, func(c *peer, _ int) { asked.Add(1); c.gone() }), transportOptions{})
 	for name, r := range map[string]*Request{
 		"no method":                   {Target: "/"},
 		"a blank in the method":       {Method: "GET /", Target: "/"},
@@ -153,7 +153,7 @@ func TestBodiesArriveAsTheyAre(t *testing.T) {
 			"chunks": {Stream: bytes.NewReader(body), Length: -1},
 		} {
 			r.Method, r.Target, r.Host, r.Deadline, r.Hold = "POST", "/", "h", soon(), 10
-			answered(t, tr, r)
+			mustAnswer(t, tr, r)
 			want := int64(size)
 			if how == "chunks" {
 				want = -1
@@ -170,7 +170,7 @@ func TestBodiesArriveAsTheyAre(t *testing.T) {
 
 func TestAnAnswerBeforeTheBodyIsSentEndsTheSending(t *testing.T) {
 	for name, over := range map[string]string{"refused": "HTTP/1.1 413 Too Large\r\n", "answered": ok} {
-		tr := to(t, instance(t, func(c *peer, _ int) {
+		tr := to(t, standIn(t, func(c *peer, _ int) {
 			c.head()
 			c.say(over + "Content-Length: 2\r\n\r\nno")
 			<-c.ended
@@ -184,7 +184,7 @@ func TestAnAnswerBeforeTheBodyIsSentEndsTheSending(t *testing.T) {
 			"stuck, length": {Stream: newReadings(nil), Length: 5},
 		} {
 			r.Method, r.Target, r.Host, r.Deadline, r.Hold = "POST", "/", "h", soon(), 10
-			status, body := answered(t, tr, r)
+			status, body := mustAnswer(t, tr, r)
 			if body != "no" || status != 200 && status != 413 {
 				t.Errorf("%s, %s: %d %q", name, how, status, body)
 			}
@@ -202,10 +202,10 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func TestABodyThatBreaksIsTheAskersFailure(t *testing.T) {
 	broken := errors.New("the client hung up")
-	tr := to(t, instance(t, func(c *peer, _ int) { c.request(); <-c.ended }), transportOptions{})
+	tr := to(t, standIn(t, func(c *peer, _ int) { c.request(); <-c.ended }), transportOptions{})
 	for how, r := range map[string]*Request{
-		"with an error": {Stream: io.MultiReader(strings.NewReader("abc"), failing{broken}), Length: -1},
-		"of a length":   {Stream: io.MultiReader(strings.NewReader("abc"), failing{broken}), Length: 5},
+		"with an error": {Stream: io.MultiReader(strings.NewReader("abc"), breaks{broken}), Length: -1},
+		"of a length":   {Stream: io.MultiReader(strings.NewReader("abc"), breaks{broken}), Length: 5},
 		"too short":     {Stream: strings.NewReader("abc"), Length: 5},
 	} {
 		r.Method, r.Target, r.Host, r.Deadline = "POST", "/", "h", soon()
@@ -215,9 +215,9 @@ func TestABodyThatBreaksIsTheAskersFailure(t *testing.T) {
 	}
 }
 
-type failing struct{ err error }
+type breaks struct{ err error }
 
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
+func (f breaks) Read([]byte) (int, error) { return 0, f.err }
 
 func TestBothDirectionsFlowAtOnce(t *testing.T) {
 	for _, scheme := range []string{"http", "h2c"} {
