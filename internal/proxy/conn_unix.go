@@ -73,14 +73,14 @@ func (c *conn) takeTurn(fd uintptr) bool {
 // quiet says that the connection is open, and that nothing has come on it.
 func (c *conn) quiet() bool {
 	err := c.raw.Read(c.peekStep)
-	return err == nil && c.peeked == syscall.EAGAIN
+	return err == nil && errors.Is(c.peeked, syscall.EAGAIN)
 }
 
 // peek is called with the socket.
 func (c *conn) peek(fd uintptr) bool {
 	for {
 		_, _, c.peeked = syscall.Recvfrom(int(fd), c.one[:], syscall.MSG_PEEK)
-		if c.peeked != syscall.EINTR {
+		if !errors.Is(c.peeked, syscall.EINTR) {
 			return true
 		}
 	}

@@ -163,7 +163,7 @@ func TestAnH2BodyThatBreaksIsTheAskersFailure(t *testing.T) {
 }
 
 func TestAnH2AnswerBeforeTheBodyIsSentEndsTheSending(t *testing.T) {
-	tr := overBoth(t, "h2c", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(413) })
+	tr := overBoth(t, "h2c", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusRequestEntityTooLarge) })
 	for _, stream := range []io.Reader{zeros{}, newReadings(nil)} {
 		r := get()
 		r.Method, r.Stream, r.Length = "POST", stream, -1

@@ -48,7 +48,7 @@ func serveFixed() {
 				in := make([]byte, 64<<10)
 				for {
 					n := 0
-					for bytes.Index(in[:n], emptyLine) < 0 {
+					for !bytes.Contains(in[:n], emptyLine) {
 						m, err := c.Read(in[n:])
 						if err != nil {
 							return
@@ -152,7 +152,7 @@ func BenchmarkRivalTransport(b *testing.B) {
 	measured(b, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		r, err := http.NewRequestWithContext(ctx, "POST", "http://"+address+"/api/v1.0/predictions", bytes.NewReader(benchBody))
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/api/v1.0/predictions", bytes.NewReader(benchBody))
 		if err != nil {
 			return err
 		}

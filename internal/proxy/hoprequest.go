@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -10,7 +11,7 @@ import (
 
 // appendHead appends the head of a request for an instance to b. It refuses what cannot stand in one: no value gets a line of its own.
 func appendHead(b []byte, r *Request, host string) ([]byte, error) {
-	if !token(r.Method) || r.Method == "CONNECT" || !isTarget(r.Target) {
+	if !token(r.Method) || r.Method == http.MethodConnect || !isTarget(r.Target) {
 		return b, fault.Invalidf("cannot pass on %q %q", r.Method, brief([]byte(r.Target)))
 	}
 	start, lines := len(b), 2 // of the request line and Host
@@ -53,7 +54,7 @@ func appendHead(b []byte, r *Request, host string) ([]byte, error) {
 	case n < 0:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 		lines++
-	case n > 0 || r.Method == "POST" || r.Method == "PUT" || r.Method == "PATCH":
+	case n > 0 || r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch:
 		b = append(b, "Content-Length: "...)
 		b = strconv.AppendInt(b, n, 10)
 		b = append(b, "\r\n"...)
