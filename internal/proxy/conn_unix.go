@@ -37,10 +37,9 @@ func (c *conn) takeTurn(fd uintptr) bool {
 					return !t.wait
 				}
 			}
-			switch n, err := syscall.Write(int(fd), t.out); err {
+			switch n, err := write(int(fd), t.out, t.body); err {
 			case nil:
-				t.out = t.out[n:]
-				t.sent += n
+				t.wrote(n)
 				c.written += uint64(n)
 			case syscall.EINTR:
 			case syscall.EAGAIN:
@@ -68,6 +67,14 @@ func (c *conn) takeTurn(fd uintptr) bool {
 			return true
 		}
 	}
+}
+
+// wrote takes note that n bytes more were sent.
+func (t *turn) wrote(n int) {
+	t.sent += n
+	first := min(n, len(t.out))
+	t.out = t.out[first:]
+	t.body = t.body[n-first:]
 }
 
 // quiet says that the connection is open, and that nothing has come on it.

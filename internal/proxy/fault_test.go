@@ -239,6 +239,18 @@ func TestAResetIsAFailure(t *testing.T) {
 	}
 }
 
+func TestWhatCannotBecomeAnAnswerIsNotWaitedFor(t *testing.T) {
+	for _, said := range []string{"SSH-2.0-OpenSSH_9.2\r\n", "<html>", ok[:len(ok)-2] + "\nContent-Length: 2\n\nok", ok + "A: b\nC", ok + "Transfer-Encoding: chunked\r\n\r\nx",
+		ok + "Transfer-Encoding: chunked\r\n\r\n1\r\nab"} {
+		tr := to(t, standIn(t, func(c *peer, _ int) { c.request(); c.say(said); c.gone() }), transportOptions{})
+		r := get()
+		r.Deadline = time.Time{}
+		if f := failure(t, context.Background(), tr, r); f.Why != Broken {
+			t.Errorf("%q: %v", said, f)
+		}
+	}
+}
+
 func TestWhatIsNotHeldMayBreak(t *testing.T) {
 	for name, serve := range map[string]func(c *peer){
 		"the length is a lie": func(c *peer) { c.say(ok + "Content-Length: 1000\r\n\r\nabc") },
@@ -343,7 +355,7 @@ func TestAStreamOutlivesTheDeadline(t *testing.T) {
 			if err := tr.exchange(context.Background(), r, &a); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(time.Until(r.Deadline) + time.Millisecond)
+			<-time.After(time.Until(r.Deadline) + time.Millisecond)
 			more <- struct{}{}
 			if !a.Stream || a.Length != -1 {
 				t.Errorf("%+v", a)

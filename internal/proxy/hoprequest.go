@@ -97,37 +97,37 @@ func isTarget(s string) bool {
 }
 
 // isHop says that a field is for one connection alone, or about the framing of the body, which is written anew. Host has a place of its
-// own, Expect was answered already, and Proxy is a variable that CGI programs take for their own.
+// own, Expect was answered already, and Proxy is a variable that CGI programs take for their own. What makes variables of names (CGI, WSGI)
+// does not tell Transfer_Encoding from Transfer-Encoding, so neither does this.
 func isHop(name string) bool {
 	switch len(name) {
 	case 2:
-		return equalFold(name, "Te")
+		return alike(name, "Te")
 	case 4:
-		return equalFold(name, "Host")
+		return alike(name, "Host")
 	case 5:
-		return equalFold(name, "Proxy")
+		return alike(name, "Proxy")
 	case 6:
-		return equalFold(name, "Expect")
+		return alike(name, "Expect")
 	case 7:
-		return equalFold(name, "Upgrade") || equalFold(name, "Trailer")
+		return alike(name, "Upgrade") || alike(name, "Trailer")
 	case 10:
-		return equalFold(name, "Connection") || equalFold(name, "Keep-Alive")
+		return alike(name, "Connection") || alike(name, "Keep-Alive")
 	case 14:
-		return equalFold(name, "Content-Length") || equalFold(name, "Http2-Settings")
+		return alike(name, "Content-Length") || alike(name, "Http2-Settings")
 	case 16:
-		return equalFold(name, "Proxy-Connection")
+		return alike(name, "Proxy-Connection")
 	case 17:
-		return equalFold(name, "Transfer-Encoding")
+		return alike(name, "Transfer-Encoding")
 	case 18:
-		return equalFold(name, "Proxy-Authenticate")
+		return alike(name, "Proxy-Authenticate")
 	case 19:
-		return equalFold(name, "Proxy-Authorization")
+		return alike(name, "Proxy-Authorization")
 	}
 	return false
 }
 
-// sets says that one of the fields is ours. The client's X_Forwarded_For would be taken for X-Forwarded-For by what makes variables of
-// names (CGI, WSGI), so it is told from it no more than there.
+// sets says that one of the fields is ours, by a name that is told from ours nowhere.
 func sets(fields []Field, name string) bool {
 	for i := range fields {
 		if own := fields[i].Name; len(own) == len(name) && (own == name || alike(own, name)) {

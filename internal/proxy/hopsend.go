@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// beside is how large a body may be to be copied behind the head of its request, so that both go out at once.
-const beside = 16 << 10
-
 // sender sends what of a request's body did not go out with its head, beside the reading of the answer: an answer may come before the
 // body is all sent, and an instance may read no further until someone reads what it says.
 type sender struct {
