@@ -66,7 +66,7 @@ func TestRequestsAreWrittenWithoutWhatIsForOneConnection(t *testing.T) {
 			[]string{"GET / HTTP/1.1", "Connection: Upgrade", "Host: h", "Upgrade: websocket"}},
 		"another protocol unconnected": {Request{Method: "GET", Target: "/", Host: "h", Header: http.Header{"Upgrade": {"websocket"}}},
 			[]string{"GET / HTTP/1.1", "Host: h"}},
-		"another protocol with a line break": {Request{Method: "GET", Target: "/", Host: "h", Header: http.Header{"Connection": {"upgrade"}, "Upgrade": {"a\r\nX: y"}}},
+		"another protocol with a line break": {Request{Method: "GET", Target: "/", Host: "h", Header: http.Header{"Connection": {"upgrade"}, "Upgrade": {"a/b\r\nX: y"}}},
 			[]string{"GET / HTTP/1.1", "Host: h"}},
 		"h2c": {Request{Method: "GET", Target: "/", Host: "h", Header: http.Header{"Connection": {"Upgrade, HTTP2-Settings"}, "Upgrade": {"websocket, H2C"}}},
 			[]string{"GET / HTTP/1.1", "Host: h"}},
