@@ -21,7 +21,7 @@ type call struct {
 	buf    []byte // the request's head; then the answer, of which r to w was not looked at yet
 	r, w   int
 	out    []byte // of buf: the request's head, and a small body
-	late   []byte // a body that is not in out
+	late   []byte // a body that does not fit into out
 	head   head
 	header http.Header
 	body   body
@@ -118,12 +118,12 @@ func (x *call) compose(r *Request) (err error) {
 	if x.out, err = appendHead(x.buf[:0], r, x.t.o.Host); err != nil {
 		return err
 	}
-	if r.Stream == nil {
-		if len(r.Body) <= beside {
-			x.out = append(x.out, r.Body...)
-		} else {
-			x.late = r.Body
-		}
+	switch {
+	case r.Stream != nil:
+	case len(r.Body) <= cap(x.out)-len(x.out):
+		x.out = append(x.out, r.Body...)
+	default:
+		x.late = r.Body
 	}
 	if cap(x.out) > len(x.buf) {
 		x.buf = x.out[:cap(x.out)]
@@ -142,6 +142,9 @@ func (x *call) ask(r *Request) (int, error) {
 	c.turn = turn{out: x.out, body: x.late, wait: r.Stream == nil, in: x.buf}
 	if c.trusted {
 		c.turn.phase = sending
+	}
+	if !c.plain {
+		_ = c.SetWriteDeadline(x.deadline) // as in arm
 	}
 	for {
 		err := c.take()
@@ -286,6 +289,7 @@ func (x *call) finish() {
 		x.stop = nil
 	}
 	x.c = nil
+	c.turn = turn{} // it has the request's memory
 	if keep {
 		c.doubtful = x.body.framing == none && x.head.length != 0
 		x.t.pool.put(c)
@@ -314,7 +318,7 @@ func (x *call) release() {
 	}
 	x.t.buffers.put(x.buf)
 	x.t.buffers.put(x.held)
-	x.buf, x.held, x.ctx = nil, nil, nil
+	x.buf, x.held, x.out, x.late, x.ctx = nil, nil, nil, nil, nil
 	x.silence = 0
 	if len(x.header) > 64 {
 		x.header = make(http.Header, 8)

@@ -62,7 +62,10 @@ func (c *chunks) incomplete(line []byte) error {
 	switch {
 	case c.state == trailerLine:
 		most = maxTrailerLine
-	case c.state == dataEnd && len(line) > 0 && line[0] != '\r', c.state == dataEnd && len(line) > 1:
+	case len(line) == 0:
+	case c.state == sizeLine && hexDigit(line[0]) > 15:
+		return malformedf("chunk size %q", brief(line))
+	case c.state == dataEnd && (line[0] != '\r' || len(line) > 1):
 		return malformed("a chunk is longer than it says")
 	}
 	if len(line) > most {

@@ -37,10 +37,9 @@ func (c *conn) takeTurn(fd uintptr) bool {
 					return !t.wait
 				}
 			}
-			switch n, err := syscall.Write(int(fd), t.out); err {
+			switch n, err := write(int(fd), t.out, t.body); err {
 			case nil:
-				t.out = t.out[n:]
-				t.sent += n
+				t.wrote(n)
 				c.written += uint64(n)
 			case syscall.EINTR:
 			case syscall.EAGAIN:
@@ -70,17 +69,25 @@ func (c *conn) takeTurn(fd uintptr) bool {
 	}
 }
 
+// wrote takes note that n bytes more were sent.
+func (t *turn) wrote(n int) {
+	t.sent += n
+	first := min(n, len(t.out))
+	t.out = t.out[first:]
+	t.body = t.body[n-first:]
+}
+
 // quiet says that the connection is open, and that nothing has come on it.
 func (c *conn) quiet() bool {
 	err := c.raw.Read(c.peekStep)
-	return err == nil && c.peeked == syscall.EAGAIN
+	return err == nil && errors.Is(c.peeked, syscall.EAGAIN)
 }
 
 // peek is called with the socket.
 func (c *conn) peek(fd uintptr) bool {
 	for {
 		_, _, c.peeked = syscall.Recvfrom(int(fd), c.one[:], syscall.MSG_PEEK)
-		if c.peeked != syscall.EINTR {
+		if !errors.Is(c.peeked, syscall.EINTR) {
 			return true
 		}
 	}

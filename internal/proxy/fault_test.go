@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// instance is a server that does with each connection, numbered from 0, what a test says.
+// standIn starts a server that does with each connection, numbered from 0, what a test says.
 func standIn(t testing.TB, serve func(c *peer, n int)) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -94,7 +94,7 @@ func get() *Request {
 	return &Request{Method: "GET", Target: "/", Host: "h", Hold: 1 << 20, Deadline: soon()}
 }
 
-// answered asks, and returns the status and the body.
+// mustAnswer asks, and returns the status and the body.
 func mustAnswer(t testing.TB, tr *transport, r *Request) (int, string) {
 	t.Helper()
 	var a Answer
@@ -239,6 +239,18 @@ func TestAResetIsAFailure(t *testing.T) {
 	}
 }
 
+func TestWhatCannotBecomeAnAnswerIsNotWaitedFor(t *testing.T) {
+	for _, said := range []string{"SSH-2.0-OpenSSH_9.2\r\n", "<html>", ok[:len(ok)-2] + "\nContent-Length: 2\n\nok", ok + "A: b\nC", ok + "Transfer-Encoding: chunked\r\n\r\nx",
+		ok + "Transfer-Encoding: chunked\r\n\r\n1\r\nab"} {
+		tr := to(t, standIn(t, func(c *peer, _ int) { c.request(); c.say(said); c.gone() }), transportOptions{})
+		r := get()
+		r.Deadline = time.Time{}
+		if f := failure(t, context.Background(), tr, r); f.Why != Broken {
+			t.Errorf("%q: %v", said, f)
+		}
+	}
+}
+
 func TestWhatIsNotHeldMayBreak(t *testing.T) {
 	for name, serve := range map[string]func(c *peer){
 		"the length is a lie": func(c *peer) { c.say(ok + "Content-Length: 1000\r\n\r\nabc") },
@@ -343,7 +355,7 @@ func TestAStreamOutlivesTheDeadline(t *testing.T) {
 			if err := tr.exchange(context.Background(), r, &a); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(time.Until(r.Deadline) + time.Millisecond)
+			<-time.After(time.Until(r.Deadline) + time.Millisecond)
 			more <- struct{}{}
 			if !a.Stream || a.Length != -1 {
 				t.Errorf("%+v", a)

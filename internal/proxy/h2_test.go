@@ -156,14 +156,14 @@ func TestAnH2BodyThatBreaksIsTheAskersFailure(t *testing.T) {
 	tr := overBoth(t, "h2c", func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
 	broken := errors.New("the client hung up")
 	r := get()
-	r.Method, r.Stream, r.Length = "POST", failingStream{broken}, -1
+	r.Method, r.Stream, r.Length = "POST", breaks{broken}, -1
 	if f := failure(t, context.Background(), tr, r); f.Why != Gone || !errors.Is(f, broken) {
 		t.Error(f)
 	}
 }
 
 func TestAnH2AnswerBeforeTheBodyIsSentEndsTheSending(t *testing.T) {
-	tr := overBoth(t, "h2c", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(413) })
+	tr := overBoth(t, "h2c", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusRequestEntityTooLarge) })
 	for _, stream := range []io.Reader{zeros{}, newReadings(nil)} {
 		r := get()
 		r.Method, r.Stream, r.Length = "POST", stream, -1

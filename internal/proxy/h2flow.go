@@ -55,7 +55,7 @@ func (f *flow) receive(r *Request, a *Answer, answer *http.Response) error {
 		more, err = f.body.Read(f.buf[n:min(len(f.buf), hold)])
 		n += more
 	}
-	if err != nil && err != io.EOF { //nolint:errorlint // what a Reader returns is io.EOF itself
+	if err != nil && err != io.EOF {
 		return err
 	}
 	a.Status, a.Header, a.Length, a.Body, a.Rest = answer.StatusCode, header, answer.ContentLength, f.buf[:n:n], f
@@ -108,7 +108,7 @@ func (f *flow) Read(p []byte) (int, error) {
 		f.timer.Reset(f.silence)
 	}
 	switch {
-	case err == io.EOF: //nolint:errorlint // what a Reader returns is io.EOF itself
+	case err == io.EOF:
 		f.over()
 	case err != nil:
 		f.err = f.failed(err)
@@ -178,7 +178,7 @@ func (s *source) Read(p []byte) (int, error) {
 		return 0, errClosed
 	}
 	n, err := s.from.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // what a Reader returns is io.EOF itself
+	if err != nil && err != io.EOF {
 		s.err = err
 	}
 	return n, err

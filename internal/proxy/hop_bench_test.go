@@ -48,7 +48,7 @@ func serveFixed() {
 				in := make([]byte, 64<<10)
 				for {
 					n := 0
-					for bytes.Index(in[:n], emptyLine) < 0 {
+					for !bytes.Contains(in[:n], emptyLine) {
 						m, err := c.Read(in[n:])
 						if err != nil {
 							return
@@ -118,10 +118,16 @@ var (
 		"Accept-Encoding": {"gzip, deflate"}}
 	benchSet = []Field{{"X-Forwarded-For", "127.0.0.1"}, {"X-Forwarded-Proto", "http"}, {"X-Forwarded-Host", "example.com"},
 		{"X-Request-Id", "0199c7b8-7a44-7cc4-9d2b-5d0f3c2a1b10"}, {"Serin-Variant", "stable"}}
-	benchBody = bytes.Repeat([]byte("x"), 500)
+	benchBodies = map[string][]byte{"500B": bytes.Repeat([]byte("x"), 500), "32KiB": bytes.Repeat([]byte("x"), 32<<10)}
 )
 
 func BenchmarkExchange(b *testing.B) {
+	for name, body := range benchBodies {
+		b.Run(name, func(b *testing.B) { benchmarkExchange(b, body) })
+	}
+}
+
+func benchmarkExchange(b *testing.B, body []byte) {
 	tr := newTransport(transportOptions{Scheme: "http", Address: startInstance(b)})
 	defer tr.close()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -132,7 +138,7 @@ func BenchmarkExchange(b *testing.B) {
 	}
 	questions := sync.Pool{New: func() any {
 		return &question{r: Request{Method: "POST", Target: "/api/v1.0/predictions", Host: "example.com", Header: benchHeader, Set: benchSet,
-			Body: benchBody, Hold: 256 << 10}}
+			Body: body, Hold: 256 << 10}}
 	}}
 	measured(b, func() error {
 		q := questions.Get().(*question)
@@ -146,13 +152,19 @@ func BenchmarkExchange(b *testing.B) {
 
 // BenchmarkRivalTransport is http.Transport doing the same, the header copied as a proxy has to.
 func BenchmarkRivalTransport(b *testing.B) {
+	for name, body := range benchBodies {
+		b.Run(name, func(b *testing.B) { benchmarkRival(b, body) })
+	}
+}
+
+func benchmarkRival(b *testing.B, body []byte) {
 	address := startInstance(b)
 	tr := &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true}
 	defer tr.CloseIdleConnections()
 	measured(b, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		r, err := http.NewRequestWithContext(ctx, "POST", "http://"+address+"/api/v1.0/predictions", bytes.NewReader(benchBody))
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/api/v1.0/predictions", bytes.NewReader(body))
 		if err != nil {
 			return err
 		}

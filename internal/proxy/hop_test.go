@@ -45,7 +45,7 @@ func TestARequestIsPassedOnAndItsAnswerComesBack(t *testing.T) {
 		b, _ := io.ReadAll(r.Body)
 		seen, body = r, string(b)
 		w.Header().Set("X-Answer", "yes")
-		w.WriteHeader(202)
+		w.WriteHeader(http.StatusAccepted)
 		io.WriteString(w, "done")
 	})
 	for range 3 {

@@ -1,7 +1,7 @@
 package proxy
 
 import (
-	"bytes"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -10,68 +10,60 @@ import (
 
 // appendHead appends the head of a request for an instance to b. It refuses what cannot stand in one: no value gets a line of its own.
 func appendHead(b []byte, r *Request, host string) ([]byte, error) {
-	if !token(r.Method) || r.Method == "CONNECT" || !isTarget(r.Target) {
+	if !token(r.Method) || r.Method == http.MethodConnect || !isTarget(r.Target) {
 		return b, fault.Invalidf("cannot pass on %q %q", r.Method, brief([]byte(r.Target)))
 	}
-	start, lines := len(b), 2 // of the request line and Host
 	b = append(b, r.Method...)
 	b = append(b, ' ')
 	b = append(b, r.Target...)
-	b = append(b, " HTTP/1.1\r\nHost: "...)
-	b = append(b, either(r.Host, host)...)
-	b = append(b, "\r\n"...)
+	b = append(b, " HTTP/1.1\r\n"...)
+	b, good := appendField(b, "Host", either(r.Host, host))
+	if !good {
+		return b, fault.Invalidf("cannot pass on the host %q", r.Host)
+	}
 	named := r.Header["Connection"]
 	for name, values := range r.Header {
 		if isHop(name) || sets(r.Set, name) || len(named) > 0 && names(named, name) {
 			continue
 		}
-		if !token(name) {
-			return b, fault.Invalidf("cannot pass on a field named %q", brief([]byte(name)))
-		}
 		for _, value := range values {
-			b = appendField(b, name, value)
-			lines++
+			if b, good = appendField(b, name, value); !good {
+				return b, fault.Invalidf("cannot pass on the field %q", brief([]byte(name)))
+			}
 		}
 	}
 	for _, f := range r.Set {
 		if f.Value == "" || isHop(f.Name) {
 			continue
 		}
-		if !token(f.Name) {
-			return b, fault.Invalidf("cannot pass on a field named %q", brief([]byte(f.Name)))
+		if b, good = appendField(b, f.Name, f.Value); !good {
+			return b, fault.Invalidf("cannot pass on the field %q", brief([]byte(f.Name)))
 		}
-		b = appendField(b, f.Name, f.Value)
-		lines++
 	}
 	if up := upgradeOf(r); up != "" {
 		b = append(b, "Connection: Upgrade\r\nUpgrade: "...)
 		b = append(b, up...)
 		b = append(b, "\r\n"...)
-		lines += 2
 	}
 	switch n := r.length(); {
 	case n < 0:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
-		lines++
-	case n > 0 || r.Method == "POST" || r.Method == "PUT" || r.Method == "PATCH":
+	case n > 0 || r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch:
 		b = append(b, "Content-Length: "...)
 		b = strconv.AppendInt(b, n, 10)
 		b = append(b, "\r\n"...)
-		lines++
-	}
-	// One look at all of it: the only line ends are those that were put here.
-	head := b[start:]
-	if bytes.Count(head, []byte{'\n'}) != lines || bytes.Count(head, []byte{'\r'}) != lines || bytes.IndexByte(head, 0) >= 0 {
-		return b, fault.Invalidf("cannot pass on a header with a line break or a zero byte in a value")
 	}
 	return append(b, "\r\n"...), nil
 }
 
-func appendField(b []byte, name, value string) []byte {
+// appendField appends a line. It is not good if the name is none, or the value has a line break in it, or another control character.
+func appendField(b []byte, name, value string) (line []byte, good bool) {
 	b = append(b, name...)
 	b = append(b, ": "...)
+	at := len(b)
 	b = append(b, value...)
-	return append(b, "\r\n"...)
+	good = clean(b[at:]) && token(name)
+	return append(b, "\r\n"...), good
 }
 
 // length returns how long the body is, -1 if that is not known.
@@ -96,37 +88,37 @@ func isTarget(s string) bool {
 }
 
 // isHop says that a field is for one connection alone, or about the framing of the body, which is written anew. Host has a place of its
-// own, Expect was answered already, and Proxy is a variable that CGI programs take for their own.
+// own, Expect was answered already, and Proxy is a variable that CGI programs take for their own. What makes variables of names (CGI, WSGI)
+// does not tell Transfer_Encoding from Transfer-Encoding, so neither does this.
 func isHop(name string) bool {
 	switch len(name) {
 	case 2:
-		return equalFold(name, "Te")
+		return alike(name, "Te")
 	case 4:
-		return equalFold(name, "Host")
+		return alike(name, "Host")
 	case 5:
-		return equalFold(name, "Proxy")
+		return alike(name, "Proxy")
 	case 6:
-		return equalFold(name, "Expect")
+		return alike(name, "Expect")
 	case 7:
-		return equalFold(name, "Upgrade") || equalFold(name, "Trailer")
+		return alike(name, "Upgrade") || alike(name, "Trailer")
 	case 10:
-		return equalFold(name, "Connection") || equalFold(name, "Keep-Alive")
+		return alike(name, "Connection") || alike(name, "Keep-Alive")
 	case 14:
-		return equalFold(name, "Content-Length") || equalFold(name, "Http2-Settings")
+		return alike(name, "Content-Length") || alike(name, "Http2-Settings")
 	case 16:
-		return equalFold(name, "Proxy-Connection")
+		return alike(name, "Proxy-Connection")
 	case 17:
-		return equalFold(name, "Transfer-Encoding")
+		return alike(name, "Transfer-Encoding")
 	case 18:
-		return equalFold(name, "Proxy-Authenticate")
+		return alike(name, "Proxy-Authenticate")
 	case 19:
-		return equalFold(name, "Proxy-Authorization")
+		return alike(name, "Proxy-Authorization")
 	}
 	return false
 }
 
-// sets says that one of the fields is ours. The client's X_Forwarded_For would be taken for X-Forwarded-For by what makes variables of
-// names (CGI, WSGI), so it is told from it no more than there.
+// sets says that one of the fields is ours, by a name that is told from ours nowhere.
 func sets(fields []Field, name string) bool {
 	for i := range fields {
 		if own := fields[i].Name; len(own) == len(name) && (own == name || alike(own, name)) {
@@ -181,7 +173,8 @@ func upgradeOf(r *Request) string {
 		return ""
 	}
 	for protocol := range strings.SplitSeq(up[0], ",") {
-		if name, _, _ := strings.Cut(strings.Trim(protocol, " \t"), "/"); !token(name) || equalFold(name, "h2c") {
+		name, version, versioned := strings.Cut(strings.Trim(protocol, " \t"), "/")
+		if !token(name) || versioned && !token(version) || equalFold(name, "h2c") {
 			return ""
 		}
 	}

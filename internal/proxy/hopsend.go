@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// beside is how large a body may be to be copied behind the head of its request, so that both go out at once.
-const beside = 16 << 10
-
 // sender sends what of a request's body did not go out with its head, beside the reading of the answer: an answer may come before the
 // body is all sent, and an instance may read no further until someone reads what it says.
 type sender struct {
@@ -37,7 +34,7 @@ func sendBeside(c *conn, pieces [2][]byte, r *Request, deadline time.Time) *send
 func (s *sender) run() {
 	defer close(s.over)
 	for _, p := range s.pieces {
-		if s.write(p) != nil {
+		if !s.write(p) {
 			return
 		}
 	}
@@ -74,31 +71,32 @@ func (s *sender) copy() (whole bool, err error) {
 			} else {
 				left -= int64(n)
 			}
-			if s.write(piece) != nil {
+			if !s.write(piece) {
 				return false, nil
 			}
 		}
 		switch {
-		case err == io.EOF && left > 0: //nolint:errorlint // a Reader's end is io.EOF itself
+		case err == io.EOF && left > 0:
 			return false, io.ErrUnexpectedEOF
-		case err == io.EOF: //nolint:errorlint // as above
+		case err == io.EOF:
 			left = 0
 		case err != nil:
 			return false, err
 		}
 	}
 	if s.length < 0 {
-		return s.write(lastChunk) == nil, nil
+		return s.write(lastChunk), nil
 	}
 	return true, nil
 }
 
 var lastChunk = []byte("0\r\n\r\n")
 
-func (s *sender) write(p []byte) error {
+// write says whether the instance takes p.
+func (s *sender) write(p []byte) bool {
 	n, err := s.c.Write(p)
 	s.sent += uint64(n)
-	return err
+	return err == nil
 }
 
 // chunk puts the framing of a chunk around the n bytes that stand in buffer from at on, and returns both.

@@ -115,7 +115,7 @@ func TestWhatCameUnaskedIsNoAnswer(t *testing.T) {
 						continue
 					}
 					c.say(strings.TrimSuffix(okay, "ok"))
-					if r.Method == "GET" {
+					if r.Method == http.MethodGet {
 						c.say("ok")
 					}
 					said <- struct{}{}

@@ -20,6 +20,9 @@ func (x *call) begin(stream bool) {
 	x.rest = &rest{x: x}
 	if stream {
 		x.deadline = time.Time{}
+		if x.sender != nil {
+			_ = x.c.SetWriteDeadline(time.Time{}) // as in arm
+		}
 		if x.silence = x.t.o.StreamTimeout; x.silence > 0 {
 			x.heard = time.Now()
 		}

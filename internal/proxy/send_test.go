@@ -56,7 +56,7 @@ func TestRequestsAreWrittenWithoutWhatIsForOneConnection(t *testing.T) {
 		"fields of the connection": {Request{Method: "GET", Target: "/", Host: "h", Header: http.Header{"Connection": {"close, x-own", "X-Other"},
 			"X-Own": {"1"}, "X-Other": {"2"}, "Keep-Alive": {"5"}, "Proxy-Connection": {"x"}, "Proxy-Authorization": {"x"}, "Proxy-Authenticate": {"x"},
 			"Proxy": {"http://evil"}, "Te": {"gzip"}, "Trailer": {"X"}, "Transfer-Encoding": {"chunked"}, "Upgrade": {"x"}, "Expect": {"100-continue"},
-			"Content-Length": {"7"}, "Host": {"evil"}, "Http2-Settings": {"x"}, "X-Kept": {"3"}, "content-length": {"8"}, "TRANSFER-ENCODING": {"x"}}},
+			"Content-Length": {"7"}, "Host": {"evil"}, "Http2-Settings": {"x"}, "X-Kept": {"3"}, "content-length": {"8"}, "Content_length": {"8"}, "Transfer_encoding": {"chunked"}, "TRANSFER-ENCODING": {"x"}}},
 			[]string{"GET / HTTP/1.1", "Host: h", "X-Kept: 3"}},
 		"fields of ours": {Request{Method: "GET", Target: "/", Host: "h", Header: http.Header{"X-A": {"evil"}, "X_a": {"evil"}, "x-A": {"evil"}, "X-B": {"evil"}, "X-C": {"c"},
 			"Connection": {"X-A, X-D"}},
@@ -66,7 +66,7 @@ func TestRequestsAreWrittenWithoutWhatIsForOneConnection(t *testing.T) {
 			[]string{"GET / HTTP/1.1", "Connection: Upgrade", "Host: h", "Upgrade: websocket"}},
 		"another protocol unconnected": {Request{Method: "GET", Target: "/", Host: "h", Header: http.Header{"Upgrade": {"websocket"}}},
 			[]string{"GET / HTTP/1.1", "Host: h"}},
-		"another protocol with a line break": {Request{Method: "GET", Target: "/", Host: "h", Header: http.Header{"Connection": {"upgrade"}, "Upgrade": {"a\r\nX: y"}}},
+		"another protocol with a line break": {Request{Method: "GET", Target: "/", Host: "h", Header: http.Header{"Connection": {"upgrade"}, "Upgrade": {"a/b\r\nX: y"}}},
 			[]string{"GET / HTTP/1.1", "Host: h"}},
 		"h2c": {Request{Method: "GET", Target: "/", Host: "h", Header: http.Header{"Connection": {"Upgrade, HTTP2-Settings"}, "Upgrade": {"websocket, H2C"}}},
 			[]string{"GET / HTTP/1.1", "Host: h"}},
@@ -144,7 +144,7 @@ func TestBodiesArriveAsTheyAre(t *testing.T) {
 		length = r.ContentLength
 		got, _ = io.ReadAll(r.Body)
 	})
-	for _, size := range []int{0, 1, beside, beside + 1, pieceSize + 1, 5 << 20} {
+	for _, size := range []int{0, 1, 7 << 10, 8 << 10, 20_000, pieceSize + 1, 5 << 20} {
 		body := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]
 		for how, r := range map[string]*Request{
 			"whole":  {Body: body},
@@ -195,6 +195,27 @@ func TestAnAnswerBeforeTheBodyIsSentEndsTheSending(t *testing.T) {
 	}
 }
 
+func TestARefusalEndsTheSendingBeforeItIsOver(t *testing.T) {
+	tr := to(t, standIn(t, func(c *peer, _ int) {
+		c.head()
+		c.say("HTTP/1.1 413 Too Large\r\nContent-Length: 10\r\n\r\nno")
+		c.gone()
+	}), transportOptions{})
+	stuck := newReadings(nil)
+	r := get()
+	r.Method, r.Stream, r.Length, r.Hold = "POST", stuck, -1, 2
+	var a Answer
+	if err := tr.exchange(context.Background(), r, &a); err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	select {
+	case <-stuck.closed:
+	default:
+		t.Error("the body is still read")
+	}
+}
+
 // zeros is a body without end.
 type zeros struct{}
 
@@ -204,20 +225,20 @@ func TestABodyThatBreaksIsTheAskersFailure(t *testing.T) {
 	broken := errors.New("the client hung up")
 	tr := to(t, standIn(t, func(c *peer, _ int) { c.request(); <-c.ended }), transportOptions{})
 	for how, r := range map[string]*Request{
-		"with an error": {Stream: io.MultiReader(strings.NewReader("abc"), failingStream{broken}), Length: -1},
-		"of a length":   {Stream: io.MultiReader(strings.NewReader("abc"), failingStream{broken}), Length: 5},
+		"with an error": {Stream: io.MultiReader(strings.NewReader("abc"), breaks{broken}), Length: -1},
+		"of a length":   {Stream: io.MultiReader(strings.NewReader("abc"), breaks{broken}), Length: 5},
 		"too short":     {Stream: strings.NewReader("abc"), Length: 5},
 	} {
-		r.Method, r.Target, r.Host, r.Deadline = "POST", "/", "h", soon()
+		r.Method, r.Target, r.Host = "POST", "/", "h" // no deadline: nothing else ends it
 		if f := failure(t, context.Background(), tr, r); f.Why != Gone || !f.Sent || how != "too short" && !errors.Is(f, broken) {
 			t.Errorf("%s: %v", how, f)
 		}
 	}
 }
 
-type failingStream struct{ err error }
+type breaks struct{ err error }
 
-func (f failingStream) Read([]byte) (int, error) { return 0, f.err }
+func (f breaks) Read([]byte) (int, error) { return 0, f.err }
 
 func TestBothDirectionsFlowAtOnce(t *testing.T) {
 	for _, scheme := range []string{"http", "h2c"} {
@@ -241,12 +262,13 @@ func TestBothDirectionsFlowAtOnce(t *testing.T) {
 			})
 			asking := newReadings(io.EOF)
 			r := get()
-			r.Method, r.Stream, r.Length, r.Deadline = "POST", asking, -1, in(200*time.Millisecond)
+			r.Method, r.Stream, r.Length, r.Deadline = "POST", asking, -1, in(50*time.Millisecond)
 			var a Answer
 			if err := tr.exchange(context.Background(), r, &a); err != nil {
 				t.Fatal(err)
 			}
 			answers := bufio.NewReader(io.MultiReader(bytes.NewReader(a.Body), a.Rest))
+			<-time.After(time.Until(r.Deadline) + time.Millisecond)
 			for n := range 10 {
 				asking.next <- fmt.Sprintf("%d\n", n)
 				if line, err := answers.ReadString('\n'); err != nil || line != fmt.Sprintf("echo %d\n", n) {

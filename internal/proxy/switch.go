@@ -29,6 +29,8 @@ func (x *call) change(a *Answer) error {
 	}
 	x.stop = nil
 	c.arm(time.Time{})
+	_ = c.SetWriteDeadline(time.Time{}) // as in arm
+	c.turn = turn{}
 	t := &tunnel{Conn: c.Conn, c: c, pool: &x.t.pool, early: bytes.Clone(x.buf[x.r:x.w])}
 	t.stop = context.AfterFunc(x.ctx, c.hangUp)
 	x.c, x.tunnel = nil, t
