@@ -33,6 +33,7 @@ type passed struct {
 	set      []proxy.Field // of request, whose memory is kept
 	incoming *incoming     // the body, where it is not read before; nil: it is
 	ctx      context.Context
+	end      func() // ends ctx; nil: only its client does
 	deadline time.Time
 	sent     int64 // bytes of the answer's body
 	broken   bool  // the answer had begun when it broke off: its client must not take it for whole
@@ -68,6 +69,9 @@ func (p *passage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if a.status == statusGone || b.pass.broken {
 		hangUp()
+	}
+	if b.pass.incoming != nil {
+		b.pass.incoming.linger(w.Header())
 	}
 }
 
@@ -105,11 +109,10 @@ func (g *Gateway) pass(b *buffers, c *call, q *question) (a answered) {
 	defer q.service.leave()
 	switch {
 	case b.pass.incoming != nil:
-		b.pass.ctx = b.pass.incoming.ctx
+		b.pass.ctx, b.pass.end = b.pass.incoming.ctx, b.pass.incoming.end
 	case b.http.r.ProtoMajor > 1: // whose context nobody else can end, when the gateway parts
-		var end func()
-		b.pass.ctx, end = context.WithCancel(c.ctx)
-		defer end()
+		b.pass.ctx, b.pass.end = context.WithCancel(c.ctx)
+		defer b.pass.end()
 	default:
 		b.pass.ctx = c.ctx
 	}

@@ -173,10 +173,15 @@ func (p *passing) dial(t testing.TB) net.Conn {
 	return c
 }
 
-// written returns what was counted, by variant, and the decisions.
-func (p *passing) written(t testing.TB) (map[string]*event.Tally, []event.Decision) {
+// written returns what was counted, by variant, and the decisions, once n requests have been counted.
+func (p *passing) written(t testing.TB, n uint64) (map[string]*event.Tally, []event.Decision) {
 	t.Helper()
-	p.server.Close() // every handler has ended, and so has counted
+	for end := time.Now().Add(soonEnough); p.recorder.tallies.requests() < n; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%d of %d requests are counted", p.recorder.tallies.requests(), n)
+		}
+	}
+	p.server.Close()
 	ended, end := context.WithCancel(t.Context())
 	end()
 	if err := p.recorder.Run(ended); err != nil {

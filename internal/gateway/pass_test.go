@@ -38,7 +38,7 @@ func TestAnUpstreamLearnsWhoAsksAndIsToldNothingForged(t *testing.T) {
 			t.Errorf("%q came through:\n%s", forged, a.body)
 		}
 	}
-	_, decisions := p.written(t)
+	_, decisions := p.written(t, 1)
 	for _, want := range []string{
 		"X-Forwarded-For: 127.0.0.1", "X-Forwarded-Proto: http", "X-Forwarded-Host: " + strings.TrimPrefix(p.server.URL, "http://"), "Serin-Variant: stable",
 		"Serin-Decision: " + a.header.Get("Serin-Decision"), "X-Request-Id: " + decisions[0].ID.String(),
@@ -56,7 +56,7 @@ func TestARequestsOwnIDIsKept(t *testing.T) {
 	if !strings.Contains(a.body, "X-Request-Id: req-1\r\n") {
 		t.Error(a.body)
 	}
-	if _, decisions := p.written(t); decisions[0].RequestID != "req-1" {
+	if _, decisions := p.written(t, 1); decisions[0].RequestID != "req-1" {
 		t.Errorf("%+v", decisions[0])
 	}
 }
@@ -161,7 +161,7 @@ func TestWhateverAnUpstreamDoesItsClientIsAnsweredInTime(t *testing.T) {
 						t.Errorf("%d %q %v, want %d", a.status, a.body, a.err, tt.status)
 					}
 				}
-				tallies, decisions := p.written(t)
+				tallies, decisions := p.written(t, 1)
 				tally, class := tallies["stable"], event.Server
 				if tt.why == tooLate {
 					class = event.Timeout
