@@ -296,12 +296,12 @@ func TestNoFallbackStandsInForAClientsMistake(t *testing.T) {
 			t.Errorf("%s: %d %v", body, w.Code, w.Header())
 		}
 	}
-	r := httptest.NewRequest("POST", "/v2/models/nobody/infer", strings.NewReader(`{}`))
+	r := httptest.NewRequest(http.MethodPost, "/v2/models/nobody/infer", strings.NewReader(`{}`))
 	w := httptest.NewRecorder()
 	if s.ServeHTTP(w, r); w.Code != 404 || w.Header().Get("Serin-Fallback") != "" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
-	r = httptest.NewRequest("POST", "/api/v1.0/explain", strings.NewReader(oneRow))
+	r = httptest.NewRequest(http.MethodPost, "/api/v1.0/explain", strings.NewReader(oneRow))
 	w = httptest.NewRecorder()
 	if s.ServeHTTP(w, r); w.Code != 501 || w.Header().Get("Serin-Fallback") != "" {
 		t.Errorf("%d %v", w.Code, w.Header())

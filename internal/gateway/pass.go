@@ -45,6 +45,19 @@ func (p *passed) reset() {
 	*p = passed{set: p.set[:0]}
 }
 
+// live sets the context that upstreams are asked with. That of a request over HTTP/1.1 can be ended by itself (see last), and is taken as it
+// is: to make another costs more than most of what is done for a request.
+func (p *passed) live(caller context.Context, h2 bool) {
+	switch {
+	case p.incoming != nil:
+		p.ctx, p.end = p.incoming.ctx, p.incoming.end
+	case h2:
+		p.ctx, p.end = context.WithCancel(caller)
+	default:
+		p.ctx = caller
+	}
+}
+
 // ServeHTTP passes a request on, and its answer back.
 func (p *passage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g := p.gateway
@@ -107,14 +120,8 @@ func (g *Gateway) pass(b *buffers, c *call, q *question) (a answered) {
 		return g.standInPassed(b, err)
 	}
 	defer q.service.leave()
-	switch {
-	case b.pass.incoming != nil:
-		b.pass.ctx, b.pass.end = b.pass.incoming.ctx, b.pass.incoming.end
-	case b.http.r.ProtoMajor > 1: // whose context nobody else can end, when the gateway parts
-		b.pass.ctx, b.pass.end = context.WithCancel(c.ctx)
+	if b.pass.live(c.ctx, b.http.r.ProtoMajor > 1); b.pass.end != nil {
 		defer b.pass.end()
-	default:
-		b.pass.ctx = c.ctx
 	}
 	defer b.pass.answer.Close()
 	if len(q.service.shadows) > 0 {

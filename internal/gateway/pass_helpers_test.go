@@ -194,9 +194,9 @@ func (p *passing) written(t testing.TB, n uint64) (map[string]*event.Tally, []ev
 func (p *passing) counted(name string, labels ...string) float64 {
 	switch name {
 	case "fallbacks":
-		return testutil.ToFloat64(p.Gateway.metrics.fallbacks.WithLabelValues(labels...))
+		return testutil.ToFloat64(p.metrics.fallbacks.WithLabelValues(labels...))
 	default:
-		return testutil.ToFloat64(p.Gateway.metrics.failovers.WithLabelValues(labels...))
+		return testutil.ToFloat64(p.metrics.failovers.WithLabelValues(labels...))
 	}
 }
 
@@ -236,7 +236,6 @@ var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	_ = r.Header.Write(w)
 	_, _ = io.WriteString(w, "\r\n"+string(body))
 })
-
 
 // nowhere is an upstream that cannot be reached.
 type nowhere struct{}

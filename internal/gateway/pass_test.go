@@ -72,10 +72,13 @@ func TestAnAnswerIsPassedBackAsItIs(t *testing.T) {
 			w.Header()["Content-Type"] = nil
 			_, _ = w.Write([]byte("<html>"))
 		}, 200, "<html>", http.Header{"Content-Type": nil, "X-Content-Type-Options": nil, "Content-Length": {"6"}}},
-		"no content":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 204, "", http.Header{"Content-Length": nil}},
-		"not modified": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Etag", `"x"`); w.WriteHeader(304) }, 304, "", http.Header{"Etag": {`"x"`}}},
-		"redirect":     {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/there", 302) }, 302, "<a href=\"/there\">Found</a>.\n\n", http.Header{"Location": {"/there"}}},
-		"cookies":      {func(w http.ResponseWriter, _ *http.Request) { w.Header()["Set-Cookie"] = []string{"a=1", "b=2"} }, 200, "", http.Header{"Set-Cookie": {"a=1", "b=2"}}},
+		"no content": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, 204, "", http.Header{"Content-Length": nil}},
+		"not modified": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Etag", `"x"`)
+			w.WriteHeader(http.StatusNotModified)
+		}, 304, "", http.Header{"Etag": {`"x"`}}},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/there", http.StatusFound) }, 302, "<a href=\"/there\">Found</a>.\n\n", http.Header{"Location": {"/there"}}},
+		"cookies":  {func(w http.ResponseWriter, _ *http.Request) { w.Header()["Set-Cookie"] = []string{"a=1", "b=2"} }, 200, "", http.Header{"Set-Cookie": {"a=1", "b=2"}}},
 		"ours forged": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Serin-Fallback", "timeout")
 			w.Header().Set("Serin-Decision", "forged")
@@ -86,7 +89,9 @@ func TestAnAnswerIsPassedBackAsItIs(t *testing.T) {
 				_ = http.NewResponseController(w).Flush()
 			}
 		}, 200, "piece piece piece ", nil},
-		"an error": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "own words", 503) }, 503, "own words\n", http.Header{"Content-Type": {"text/plain; charset=utf-8"}}},
+		"an error": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "own words", http.StatusServiceUnavailable)
+		}, 503, "own words\n", http.Header{"Content-Type": {"text/plain; charset=utf-8"}}},
 		"long": {func(w http.ResponseWriter, _ *http.Request) {
 			for range 100 {
 				_, _ = w.Write([]byte(strings.Repeat("x", 10_000)))
@@ -142,6 +147,7 @@ func TestWhateverAnUpstreamDoesItsClientIsAnsweredInTime(t *testing.T) {
 	} {
 		for _, fallback := range []*Fallback{nil, {Status: 203, Header: http.Header{"Content-Type": {"text/plain"}}, Body: []byte("stand-in")}} {
 			t.Run(fmt.Sprintf("%s, fallback %v", tt.name, fallback != nil), func(t *testing.T) {
+				t.Parallel()
 				up := proxytest.Misbehave(t, tt.does)
 				p := newPassing(t, ServiceOptions{
 					Variants: []VariantOptions{variantOf("stable", upstreamOf(t, up.URL()))}, Timeout: 300 * time.Millisecond, Fallback: fallback,

@@ -137,7 +137,7 @@ func (g *Gateway) relay(b *buffers, sent error, stream bool) (status int, err er
 			p.sent += int64(wrote)
 		}
 		switch {
-		case err == io.EOF && sent == nil: //nolint:errorlint // what a Reader returns is io.EOF itself
+		case err == io.EOF && sent == nil:
 			return p.answer.Status, nil
 		case err == nil, sent != nil:
 			continue

@@ -125,4 +125,3 @@ func TestAStickyClientKeepsItsVariant(t *testing.T) {
 		t.Errorf("%d units", len(of))
 	}
 }
-

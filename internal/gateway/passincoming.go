@@ -61,7 +61,7 @@ func (in *incoming) Read(p []byte) (int, error) {
 		n, err = 0, &http.MaxBytesError{Limit: in.limit}
 	}
 	switch {
-	case err == io.EOF: //nolint:errorlint // what a Reader returns is io.EOF itself
+	case err == io.EOF:
 		in.over = true
 	case err != nil:
 		in.bad = err

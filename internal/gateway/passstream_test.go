@@ -43,7 +43,7 @@ func TestServerSentEventsComeOneByOne(t *testing.T) {
 	}))
 	for _, h2 := range []bool{false, true} {
 		p := newPassing(t, ServiceOptions{Variants: []VariantOptions{variantOf("stable", upstreamOf(t, up.URL()))}, Timeout: 100 * time.Millisecond})
-		r, err := http.NewRequestWithContext(t.Context(), "GET", p.server.URL, nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.server.URL, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +86,7 @@ func TestStreamsEndWhenTheGatewayParts(t *testing.T) {
 	}))
 	for _, h2 := range []bool{false, true} {
 		p := newPassing(t, ServiceOptions{Variants: []VariantOptions{variantOf("stable", upstreamOf(t, up.URL()))}})
-		r, err := http.NewRequestWithContext(t.Context(), "GET", p.server.URL, nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.server.URL, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestAnAnswerThatBreaksOffIsNeverTakenForWhole(t *testing.T) {
 			p := newPassing(t, ServiceOptions{
 				Variants: []VariantOptions{variantOf("stable", upstreamOf(t, up.URL()))}, Fallback: &Fallback{Status: 200, Body: []byte("no")},
 			})
-			r, err := http.NewRequestWithContext(t.Context(), "GET", p.server.URL, nil)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.server.URL, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -186,7 +186,7 @@ func TestAClientThatGoesAwayIsNoFailure(t *testing.T) {
 func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {
 	up := proxytest.Misbehave(t, proxytest.Huge(10<<30, true))
 	p := newPassing(t, ServiceOptions{Variants: []VariantOptions{variantOf("stable", upstreamOf(t, up.URL()))}, Timeout: time.Hour})
-	p.Gateway.options.WriteTimeout = 50 * time.Millisecond
+	p.options.WriteTimeout = 50 * time.Millisecond
 	c := p.dial(t)
 	_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
 	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -257,7 +257,7 @@ func TestAnUpstreamThatDoesNotTakeALargeBodyIsLate(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), soonEnough)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, "POST", p.server.URL, bytes.NewReader(make([]byte, 64<<20)))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.server.URL, bytes.NewReader(make([]byte, 64<<20)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +316,7 @@ func TestAClientThatWaitsForItsCueGetsIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		answer, err := io.ReadAll(w.Body)
-		if err != nil || w.StatusCode != 200 || !strings.HasSuffix(string(answer), "\r\n"+strings.Repeat("y", n)) || strings.Contains(string(answer), "Expect") {
+		if err != nil || w.StatusCode != http.StatusOK || !strings.HasSuffix(string(answer), "\r\n"+strings.Repeat("y", n)) || strings.Contains(string(answer), "Expect") {
 			t.Errorf("%d %.300q %v", w.StatusCode, answer, err)
 		}
 	}
@@ -377,7 +377,7 @@ func TestAProtocolIsChangedAndBytesPassBothWays(t *testing.T) {
 	_, _ = io.WriteString(c, "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n")
 	in := bufio.NewReader(c)
 	w, err := http.ReadResponse(in, nil)
-	if err != nil || w.StatusCode != 101 || w.Header.Get("Upgrade") != "websocket" || w.Header.Get("Connection") != "Upgrade" ||
+	if err != nil || w.StatusCode != http.StatusSwitchingProtocols || w.Header.Get("Upgrade") != "websocket" || w.Header.Get("Connection") != "Upgrade" ||
 		w.Header.Get("Sec-Websocket-Accept") != "abc" || w.Header.Get("Serin-Decision") == "" {
 		t.Fatalf("%+v %v", w, err)
 	}
@@ -412,7 +412,7 @@ func TestAChangedProtocolEndsWhenTheGatewayParts(t *testing.T) {
 	c := p.dial(t)
 	_, _ = io.WriteString(c, "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	in := bufio.NewReader(c)
-	if w, err := http.ReadResponse(in, nil); err != nil || w.StatusCode != 101 {
+	if w, err := http.ReadResponse(in, nil); err != nil || w.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("%+v %v", w, err)
 	}
 	p.Part()

@@ -132,7 +132,7 @@ func TestAReaderOfAFileThatDoesNotReadIsCutOff(t *testing.T) {
 	goroutines, descriptors := runtime.NumGoroutine(), descriptorCount(t)
 	site, _ := folder(t, map[string]string{"web/data": strings.Repeat("0123456789", 5_000_000)})
 	p := newPassing(t, ServiceOptions{Variants: []VariantOptions{site}})
-	p.Gateway.options.WriteTimeout = 50 * time.Millisecond
+	p.options.WriteTimeout = 50 * time.Millisecond
 	c := p.dial(t)
 	_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
 	_, _ = c.Write([]byte("GET /data HTTP/1.1\r\nHost: a\r\n\r\n"))
