@@ -101,7 +101,7 @@ func TestAnotherVariantStandsInForOneThatFails(t *testing.T) {
 				a := p.ask(t, tt.method, "/x", "q")
 				got[fmt.Sprint(a.status, a.header.Get("Serin-Fallback"), strings.Contains(a.body, "10.1.2.3"))]++
 			}
-			tallies, decisions := p.written(t)
+			tallies, decisions := p.written(t, asked)
 			canary := tallies["canary"]
 			if canary == nil || canary.Requests+tallies["stable"].Requests != asked {
 				t.Fatalf("of %d requests: %+v", asked, tallies)
@@ -158,7 +158,7 @@ func TestTheVersionThatIsCountedIsTheAssignedOnes(t *testing.T) {
 	for range 20 {
 		p.ask(t, "GET", "/", "")
 	}
-	p.written(t)
+	p.written(t, 20)
 	for _, r := range p.log.records {
 		if r.Tally != nil && r.Tally.Version != "at "+r.Tally.Variant {
 			t.Errorf("%s is counted with version %q", r.Tally.Variant, r.Tally.Version)
@@ -296,12 +296,12 @@ func TestNoFallbackStandsInForAClientsMistake(t *testing.T) {
 			t.Errorf("%s: %d %v", body, w.Code, w.Header())
 		}
 	}
-	r := httptest.NewRequest("POST", "/v2/models/nobody/infer", strings.NewReader(`{}`))
+	r := httptest.NewRequest(http.MethodPost, "/v2/models/nobody/infer", strings.NewReader(`{}`))
 	w := httptest.NewRecorder()
 	if s.ServeHTTP(w, r); w.Code != 404 || w.Header().Get("Serin-Fallback") != "" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
-	r = httptest.NewRequest("POST", "/api/v1.0/explain", strings.NewReader(oneRow))
+	r = httptest.NewRequest(http.MethodPost, "/api/v1.0/explain", strings.NewReader(oneRow))
 	w = httptest.NewRecorder()
 	if s.ServeHTTP(w, r); w.Code != 501 || w.Header().Get("Serin-Fallback") != "" {
 		t.Errorf("%d %v", w.Code, w.Header())
@@ -332,7 +332,7 @@ func TestAShedRequestIsAnsweredBeforeItsBody(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	c.Close()
-	tallies, decisions := p.written(t)
+	tallies, decisions := p.written(t, 2)
 	if tally := tallies["stable"]; tally.Requests != 2 || tally.Shed != 1 || tally.Fallbacks != 1 || tally.Errors != [event.NumClasses]uint64{} || tally.Latency.Count() != 1 {
 		t.Errorf("counted: %+v", tally)
 	}

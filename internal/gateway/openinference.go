@@ -91,7 +91,9 @@ func (g *Gateway) names() []string {
 // statistics are those of all services.
 func (g *Gateway) statistics() (list []wire.ModelStatistics) {
 	for _, s := range g.Services() {
-		list = append(list, s.statistics("")...)
+		if s.speaks {
+			list = append(list, s.statistics("")...)
+		}
 	}
 	return list
 }

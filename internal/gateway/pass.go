@@ -33,6 +33,7 @@ type passed struct {
 	set      []proxy.Field // of request, whose memory is kept
 	incoming *incoming     // the body, where it is not read before; nil: it is
 	ctx      context.Context
+	end      func() // ends ctx; nil: only its client does
 	deadline time.Time
 	sent     int64 // bytes of the answer's body
 	broken   bool  // the answer had begun when it broke off: its client must not take it for whole
@@ -42,6 +43,19 @@ type passed struct {
 func (p *passed) reset() {
 	clear(p.set)
 	*p = passed{set: p.set[:0]}
+}
+
+// live sets the context that upstreams are asked with. That of a request over HTTP/1.1 can be ended by itself (see last), and is taken as it
+// is: to make another costs more than most of what is done for a request.
+func (p *passed) live(caller context.Context, h2 bool) {
+	switch {
+	case p.incoming != nil:
+		p.ctx, p.end = p.incoming.ctx, p.incoming.end
+	case h2:
+		p.ctx, p.end = context.WithCancel(caller)
+	default:
+		p.ctx = caller
+	}
 }
 
 // ServeHTTP passes a request on, and its answer back.
@@ -68,6 +82,9 @@ func (p *passage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if a.status == statusGone || b.pass.broken {
 		hangUp()
+	}
+	if b.pass.incoming != nil {
+		b.pass.incoming.linger(w.Header())
 	}
 }
 
@@ -103,15 +120,8 @@ func (g *Gateway) pass(b *buffers, c *call, q *question) (a answered) {
 		return g.standInPassed(b, err)
 	}
 	defer q.service.leave()
-	switch {
-	case b.pass.incoming != nil:
-		b.pass.ctx = b.pass.incoming.ctx
-	case b.http.r.ProtoMajor > 1: // whose context nobody else can end, when the gateway parts
-		var end func()
-		b.pass.ctx, end = context.WithCancel(c.ctx)
-		defer end()
-	default:
-		b.pass.ctx = c.ctx
+	if b.pass.live(c.ctx, b.http.r.ProtoMajor > 1); b.pass.end != nil {
+		defer b.pass.end()
 	}
 	defer b.pass.answer.Close()
 	if len(q.service.shadows) > 0 {

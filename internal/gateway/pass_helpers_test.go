@@ -173,10 +173,15 @@ func (p *passing) dial(t testing.TB) net.Conn {
 	return c
 }
 
-// written returns what was counted, by variant, and the decisions.
-func (p *passing) written(t testing.TB) (map[string]*event.Tally, []event.Decision) {
+// written returns what was counted, by variant, and the decisions, once n requests have been counted.
+func (p *passing) written(t testing.TB, n uint64) (map[string]*event.Tally, []event.Decision) {
 	t.Helper()
-	p.server.Close() // every handler has ended, and so has counted
+	for end := time.Now().Add(soonEnough); p.recorder.tallies.requests() < n; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%d of %d requests are counted", p.recorder.tallies.requests(), n)
+		}
+	}
+	p.server.Close()
 	ended, end := context.WithCancel(t.Context())
 	end()
 	if err := p.recorder.Run(ended); err != nil {
@@ -189,9 +194,9 @@ func (p *passing) written(t testing.TB) (map[string]*event.Tally, []event.Decisi
 func (p *passing) counted(name string, labels ...string) float64 {
 	switch name {
 	case "fallbacks":
-		return testutil.ToFloat64(p.Gateway.metrics.fallbacks.WithLabelValues(labels...))
+		return testutil.ToFloat64(p.metrics.fallbacks.WithLabelValues(labels...))
 	default:
-		return testutil.ToFloat64(p.Gateway.metrics.failovers.WithLabelValues(labels...))
+		return testutil.ToFloat64(p.metrics.failovers.WithLabelValues(labels...))
 	}
 }
 
@@ -231,7 +236,6 @@ var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	_ = r.Header.Write(w)
 	_, _ = io.WriteString(w, "\r\n"+string(body))
 })
-
 
 // nowhere is an upstream that cannot be reached.
 type nowhere struct{}

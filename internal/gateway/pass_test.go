@@ -38,7 +38,7 @@ func TestAnUpstreamLearnsWhoAsksAndIsToldNothingForged(t *testing.T) {
 			t.Errorf("%q came through:\n%s", forged, a.body)
 		}
 	}
-	_, decisions := p.written(t)
+	_, decisions := p.written(t, 1)
 	for _, want := range []string{
 		"X-Forwarded-For: 127.0.0.1", "X-Forwarded-Proto: http", "X-Forwarded-Host: " + strings.TrimPrefix(p.server.URL, "http://"), "Serin-Variant: stable",
 		"Serin-Decision: " + a.header.Get("Serin-Decision"), "X-Request-Id: " + decisions[0].ID.String(),
@@ -56,7 +56,7 @@ func TestARequestsOwnIDIsKept(t *testing.T) {
 	if !strings.Contains(a.body, "X-Request-Id: req-1\r\n") {
 		t.Error(a.body)
 	}
-	if _, decisions := p.written(t); decisions[0].RequestID != "req-1" {
+	if _, decisions := p.written(t, 1); decisions[0].RequestID != "req-1" {
 		t.Errorf("%+v", decisions[0])
 	}
 }
@@ -72,10 +72,13 @@ func TestAnAnswerIsPassedBackAsItIs(t *testing.T) {
 			w.Header()["Content-Type"] = nil
 			_, _ = w.Write([]byte("<html>"))
 		}, 200, "<html>", http.Header{"Content-Type": nil, "X-Content-Type-Options": nil, "Content-Length": {"6"}}},
-		"no content":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 204, "", http.Header{"Content-Length": nil}},
-		"not modified": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Etag", `"x"`); w.WriteHeader(304) }, 304, "", http.Header{"Etag": {`"x"`}}},
-		"redirect":     {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/there", 302) }, 302, "<a href=\"/there\">Found</a>.\n\n", http.Header{"Location": {"/there"}}},
-		"cookies":      {func(w http.ResponseWriter, _ *http.Request) { w.Header()["Set-Cookie"] = []string{"a=1", "b=2"} }, 200, "", http.Header{"Set-Cookie": {"a=1", "b=2"}}},
+		"no content": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, 204, "", http.Header{"Content-Length": nil}},
+		"not modified": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Etag", `"x"`)
+			w.WriteHeader(http.StatusNotModified)
+		}, 304, "", http.Header{"Etag": {`"x"`}}},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/there", http.StatusFound) }, 302, "<a href=\"/there\">Found</a>.\n\n", http.Header{"Location": {"/there"}}},
+		"cookies":  {func(w http.ResponseWriter, _ *http.Request) { w.Header()["Set-Cookie"] = []string{"a=1", "b=2"} }, 200, "", http.Header{"Set-Cookie": {"a=1", "b=2"}}},
 		"ours forged": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Serin-Fallback", "timeout")
 			w.Header().Set("Serin-Decision", "forged")
@@ -86,7 +89,9 @@ func TestAnAnswerIsPassedBackAsItIs(t *testing.T) {
 				_ = http.NewResponseController(w).Flush()
 			}
 		}, 200, "piece piece piece ", nil},
-		"an error": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "own words", 503) }, 503, "own words\n", http.Header{"Content-Type": {"text/plain; charset=utf-8"}}},
+		"an error": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "own words", http.StatusServiceUnavailable)
+		}, 503, "own words\n", http.Header{"Content-Type": {"text/plain; charset=utf-8"}}},
 		"long": {func(w http.ResponseWriter, _ *http.Request) {
 			for range 100 {
 				_, _ = w.Write([]byte(strings.Repeat("x", 10_000)))
@@ -142,6 +147,7 @@ func TestWhateverAnUpstreamDoesItsClientIsAnsweredInTime(t *testing.T) {
 	} {
 		for _, fallback := range []*Fallback{nil, {Status: 203, Header: http.Header{"Content-Type": {"text/plain"}}, Body: []byte("stand-in")}} {
 			t.Run(fmt.Sprintf("%s, fallback %v", tt.name, fallback != nil), func(t *testing.T) {
+				t.Parallel()
 				up := proxytest.Misbehave(t, tt.does)
 				p := newPassing(t, ServiceOptions{
 					Variants: []VariantOptions{variantOf("stable", upstreamOf(t, up.URL()))}, Timeout: 300 * time.Millisecond, Fallback: fallback,
@@ -161,7 +167,7 @@ func TestWhateverAnUpstreamDoesItsClientIsAnsweredInTime(t *testing.T) {
 						t.Errorf("%d %q %v, want %d", a.status, a.body, a.err, tt.status)
 					}
 				}
-				tallies, decisions := p.written(t)
+				tallies, decisions := p.written(t, 1)
 				tally, class := tallies["stable"], event.Server
 				if tt.why == tooLate {
 					class = event.Timeout

@@ -45,7 +45,7 @@ func (g *Gateway) deliver(b *buffers, c *call, q *question) answered {
 	if a.Rest != nil {
 		if stream {
 			done.took = g.options.Now().Sub(c.at)
-			g.endless(b)
+			defer g.last(b)()
 		}
 		done.status, done.err = g.relay(b, sent, stream)
 	}
@@ -79,12 +79,31 @@ func copyHeader(to, from http.Header) {
 	}
 }
 
-// endless lets a stream last: no deadline ends it, and what its client may still send is not waited for.
-func (g *Gateway) endless(b *buffers) {
-	if b.pass.incoming != nil {
-		b.pass.incoming.forever()
+// last lets a stream last: no deadline ends it, only its client, its upstream, or the gateway when it parts. What it returns has to be called
+// when the stream is over.
+func (g *Gateway) last(b *buffers) func() {
+	p, control := &b.pass, http.NewResponseController(b.http.w)
+	if p.incoming != nil {
+		p.incoming.forever()
 	}
-	_ = http.NewResponseController(b.http.w).SetReadDeadline(time.Time{}) // which would end the request's context
+	_ = control.SetReadDeadline(time.Time{}) // net/http ends a request's context with it
+	over, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-g.parting:
+			if p.end != nil {
+				p.end()
+			} else {
+				_ = control.SetReadDeadline(time.Unix(1, 0)) // as said
+			}
+		case <-over:
+		}
+	}()
+	return func() {
+		close(over)
+		<-watched
+	}
 }
 
 // relay sends the rest of an answer on as it comes, and returns how it ended. Each write has its own time, so that who does not read holds
@@ -95,8 +114,10 @@ func (g *Gateway) relay(b *buffers, sent error, stream bool) (status int, err er
 	flush := stream || p.answer.Length < 0
 	piece := pieces.Get().(*[64 << 10]byte)
 	defer pieces.Put(piece)
+	// A call of gRPC that has ended with its header must not go on behind it.
+	begun := stream && p.answer.Header[grpcStatus] == nil
 	for n := len(p.answer.Body); ; {
-		if flush && sent == nil && (n > 0 || stream) {
+		if flush && sent == nil && (n > 0 || begun) {
 			sent = control.Flush()
 			if errors.Is(sent, http.ErrNotSupported) {
 				sent = nil
@@ -104,6 +125,9 @@ func (g *Gateway) relay(b *buffers, sent error, stream bool) (status int, err er
 		}
 		if sent != nil {
 			return p.left(stream), nil
+		}
+		if b.http.r.ProtoMajor > 1 {
+			_ = control.SetWriteDeadline(time.Time{}) // with which h2 ends a stream on which nothing is being written, too
 		}
 		n, err = p.answer.Rest.Read(piece[:])
 		if n > 0 {
@@ -113,7 +137,7 @@ func (g *Gateway) relay(b *buffers, sent error, stream bool) (status int, err er
 			p.sent += int64(wrote)
 		}
 		switch {
-		case err == io.EOF && sent == nil: //nolint:errorlint // what a Reader returns is io.EOF itself
+		case err == io.EOF && sent == nil:
 			return p.answer.Status, nil
 		case err == nil, sent != nil:
 			continue

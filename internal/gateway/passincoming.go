@@ -61,7 +61,7 @@ func (in *incoming) Read(p []byte) (int, error) {
 		n, err = 0, &http.MaxBytesError{Limit: in.limit}
 	}
 	switch {
-	case err == io.EOF: //nolint:errorlint // what a Reader returns is io.EOF itself
+	case err == io.EOF:
 		in.over = true
 	case err != nil:
 		in.bad = err
@@ -102,14 +102,36 @@ func (in *incoming) ended() (bad error, late bool) {
 	return in.bad, in.late
 }
 
-// stop lets go of it. What the client still sends is not waited for.
+// stop lets go of it.
 func (in *incoming) stop() {
 	in.forever()
 	in.end()
+}
+
+// lingering is how long a client that is still sending may take to notice that it has been answered.
+const lingering = time.Second
+
+// linger ends the connection of a client that is answered while it is still sending. To close it at once could cost the answer: the client's
+// system throws away what has not been read when it hears that what it sent was refused. (RFC 9112, section 9.6.)
+func (in *incoming) linger(answer http.Header) {
 	in.mu.Lock()
 	over := in.over
 	in.mu.Unlock()
-	if !over {
+	if over {
+		return
+	}
+	whole := len(answer["Content-Length"]) > 0
+	if !whole || in.control.Flush() != nil {
 		in.Close()
+		return
+	}
+	c, _, err := in.control.Hijack()
+	if err != nil { // h2, which ends the one request alone
+		return
+	}
+	defer c.Close()
+	if half, ok := c.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_ = c.SetReadDeadline(time.Now().Add(lingering))
+		_, _ = io.Copy(io.Discard, c)
 	}
 }

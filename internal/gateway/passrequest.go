@@ -49,7 +49,7 @@ func (b *buffers) fill(g *Gateway, c *call, v *Variant) {
 	if trusted {
 		scheme, host = firstOf(r.Header["X-Forwarded-Proto"], scheme), firstOf(r.Header["X-Forwarded-Host"], host)
 	}
-	set := append(p.set[:0],
+	p.set = append(p.set[:0],
 		proxy.Field{Name: "X-Forwarded-For", Value: g.forwardedFor(r)},
 		proxy.Field{Name: "X-Forwarded-Proto", Value: scheme},
 		proxy.Field{Name: "X-Forwarded-Host", Value: host},
@@ -58,11 +58,11 @@ func (b *buffers) fill(g *Gateway, c *call, v *Variant) {
 		proxy.Field{Name: VariantHeader, Value: v.Name()},
 	)
 	for name := range r.Header {
-		if forged(name, trusted) && !sets(set, name) {
-			set = append(set, proxy.Field{Name: name})
+		if forged(name, trusted) && !sets(p.set, name) {
+			p.set = append(p.set, proxy.Field{Name: name})
 		}
 	}
-	p.set = append(set, v.options.Header...)
+	p.set = append(p.set, v.options.Header...)
 	p.request = proxy.Request{
 		Method: r.Method, Target: p.target, Host: v.host(r), Header: r.Header, Set: p.set, Body: b.body,
 		Deadline: p.deadline, Safe: v.options.NonIdempotent || idempotent(r.Method), Hold: d.service.options.Hold,

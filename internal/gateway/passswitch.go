@@ -97,7 +97,7 @@ func (t *tunnel) pass(to io.Writer, from io.Reader, limited net.Conn) (fine bool
 		}
 		if err != nil {
 			half, ok := to.(interface{ CloseWrite() error })
-			return err == io.EOF && ok && half.CloseWrite() == nil //nolint:errorlint // what a Reader returns is io.EOF itself
+			return err == io.EOF && ok && half.CloseWrite() == nil
 		}
 	}
 }

@@ -148,17 +148,14 @@ func (n *routes) longest(path string) (found *passage) {
 }
 
 // own finds what services have under a path, by prefix or by route: the longest of them, and of two as long the one that names it.
-func (n *routes) own(r *http.Request, path string) (*passage, *routeMatch) {
-	m := routeMatch{method: r.Method}
+func (n *routes) own(r *http.Request, path string) (p *passage, m routeMatch) {
+	m.method = r.Method
 	routed := m.find(n, path)
-	p := n.longest(path)
-	switch {
-	case routed && (p == nil || p.depth < strings.Count(path, "/") || len(m.values) == 0):
-		return nil, &m
-	case p != nil:
-		return p, nil
+	p = n.longest(path)
+	if routed && (p == nil || p.depth < strings.Count(path, "/") || len(m.values) == 0) {
+		p = nil
 	}
-	return nil, &m
+	return p, m
 }
 
 // hostOf is the name that a request is for: in small letters, without port, and without the dot that ends a whole name.

@@ -153,7 +153,7 @@ func TestARewriteStandsInPlaceOfThePrefix(t *testing.T) {
 		if err := p.prefix.Check(); err != nil {
 			t.Errorf("%s to %s: %v", tt.prefix, tt.rewrite, err)
 		}
-		r := httptest.NewRequest("GET", tt.target, nil)
+		r := httptest.NewRequest(http.MethodGet, tt.target, nil)
 		if got, err := p.target(r); err != nil || got != tt.want {
 			t.Errorf("%s to %s: %s becomes %s, want %s (%v)", tt.prefix, tt.rewrite, tt.target, got, tt.want, err)
 		}

@@ -94,7 +94,7 @@ func unambiguous(path, query string) bool {
 		length++
 		dots = dots && c == '.'
 	}
-	return !(dots && (length == 1 || length == 2))
+	return !dots || length != 1 && length != 2
 }
 
 // escaped reads the escape that s begins with.

@@ -29,7 +29,7 @@ func rpcCode(status int, late bool) codes.Code {
 		return codes.Canceled
 	case http.StatusNotImplemented:
 		return codes.Unimplemented
-	case http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		if late || status == http.StatusGatewayTimeout {
 			return codes.DeadlineExceeded
 		}
