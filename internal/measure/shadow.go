@@ -114,8 +114,9 @@ func effectiveUsers(pairs uint64, squares float64) float64 {
 	return max(1, n*n/squares)
 }
 
-// leastEffective is how many buckets of like weight there have to be before their spread is believed.
-const leastEffective = 20
+// leastEffective is how many buckets of like weight there have to be before their spread is believed. With 20 of 64 an interval of 95% was
+// missed at some time in 5.8% of 2,000 simulated runs where one user sends a tenth of all; with 32 in 2.9%, and nowhere in more than 4.5%.
+const leastEffective = 32
 
 // agreementInterval is the interval of a share of pairs. Where enough buckets of users have pairs of either kind it goes by their spread.
 // Before, it is the exact one of as many pairs as there are effective users: wide, and right for users whose pairs are all alike.
