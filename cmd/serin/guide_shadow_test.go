@@ -75,7 +75,7 @@ func TestTheShadowGuideRunsByCopyAndPaste(t *testing.T) {
 		`no data yet: from .* no shadow of installs was sent a copy`,
 		`requests +1000 `,
 		`installs: next [0-9a-f]{12} beside stable [0-9a-f]{12}, by label\n +next agrees with stable in [\d.]+% of 1[0-9]{3} answers; the true share lies between [\d.]+% and [\d.]+%\n`,
-		`these weigh as those of (\d{2,3}) users`,
+		`would be worth \d{2,3} users who ask once`,
 		`scores +next is (lower|higher) by [\d.]+ \[`,
 		`latency +next is (slower|faster) by [\d.e-]+ms \[`,
 		`failed +nobody\n +not copied +nothing\n`,

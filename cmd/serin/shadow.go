@@ -67,7 +67,7 @@ func showShadow(say *speaker, w io.Writer, s *api.Shadow) {
 	fmt.Fprintf(w, "%s: %s %s beside %s %s, by %s\n", s.Service, s.Shadow, versionText(s.ShadowVersion), s.Variant, versionText(s.Version), s.Rule)
 	fmt.Fprintf(w, "  %s\n", s.Says)
 	if s.Pairs > 0 {
-		fmt.Fprintf(w, "  requests of one user are alike: these weigh as those of %.0f users with one request each\n", s.Users)
+		fmt.Fprintf(w, "  it goes by users: were all answers to a user alike, these would be worth %.0f users who ask once\n", s.Users)
 	}
 	var rows [][]string
 	fact := func(name, text string) { rows = append(rows, []string{"  " + name, text}) }
@@ -209,8 +209,6 @@ func showDisagreements(say *speaker, w io.Writer, s *api.Shadow) {
 		difference := "-"
 		if d.Difference != nil {
 			difference = plain(*d.Difference)
-		} else if d.Overlap != nil {
-			difference = percent(*d.Overlap)
 		}
 		rows = append(rows, []string{
 			"    " + d.At.Local().Format("2006-01-02 15:04:05.000"), d.Decision, answerText(d.Label, d.Score, d.Status), answerText(d.ShadowLabel, d.ShadowScore, d.ShadowStatus),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -170,7 +171,8 @@ func examplesOf(ctx context.Context, r *telemetrysqlite.Reader, of measure.Shado
 func addExamples(shown, list []*event.Disagreement, most int) []*event.Disagreement {
 	for _, d := range list {
 		known := slices.ContainsFunc(shown, func(o *event.Disagreement) bool {
-			return o.PrimaryLabel == d.PrimaryLabel && o.ShadowLabel == d.ShadowLabel && o.Difference == d.Difference && o.Where == d.Where && o.ShadowStatus == d.ShadowStatus
+			same := o.Difference == d.Difference || math.IsNaN(o.Difference) && math.IsNaN(d.Difference)
+			return same && o.PrimaryLabel == d.PrimaryLabel && o.ShadowLabel == d.ShadowLabel && o.Where == d.Where && o.ShadowStatus == d.ShadowStatus
 		})
 		if len(shown) < most && !known {
 			shown = append(shown, d)
