@@ -47,8 +47,12 @@ func (s *speaker) event(value any) error { return json.NewEncoder(s.out).Encode(
 
 // table prints rows in aligned columns under a header.
 func (s *speaker) table(w io.Writer, header string, rows [][]string) {
+	s.aligned(w, append([][]string{strings.Split(header, " ")}, rows...))
+}
+
+// aligned prints rows in aligned columns.
+func (*speaker) aligned(w io.Writer, rows [][]string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, strings.ReplaceAll(header, " ", "\t"))
 	for _, row := range rows {
 		fmt.Fprintln(t, strings.Join(row, "\t"))
 	}

@@ -35,6 +35,7 @@ type Options struct {
 	Views     []View // what Telemetry can be asked about, as documented
 	Export    Exporter
 	Measure   Summariser
+	Shadows   Shadower
 	Token     func(text string) (Token, error) // reads and verifies a decision's token; nil: there are no keys here
 
 	// Payload returns what was captured of a decision, by the reference that it holds; nil: nothing is read. NotFound: it is not kept any more.
@@ -73,6 +74,7 @@ func New(o Options) http.Handler {
 	c.routeDecisions(h)
 	c.routeExport(h)
 	c.routeSummary(h)
+	c.routeShadows(h)
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", o.Metrics)
 	}

@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/serin-ml/serin/internal/api"
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/event/disk"
 	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/measure"
 	telemetrysqlite "github.com/serin-ml/serin/internal/measure/sqlite"
 	"github.com/serin-ml/serin/internal/payload"
 )
@@ -19,7 +22,7 @@ import (
 // askTelemetry lets a control plane read what was measured and captured in a data directory, and the tokens that were signed there.
 func askTelemetry(o *api.Options, dir string) {
 	asked := telemetryFile(filepath.Join(dir, telemetryName))
-	o.Telemetry, o.Export, o.Measure = asked, asked, asked
+	o.Telemetry, o.Export, o.Measure, o.Shadows = asked, asked, asked, asked
 	for _, v := range telemetrysqlite.Views() {
 		view := api.View{Name: v.Name, Doc: v.What}
 		for _, c := range v.Columns {
@@ -111,6 +114,71 @@ func (path telemetryFile) Summary(ctx context.Context, service string, from, to 
 	}
 	s, err := r.Summary(ctx, service, from, to)
 	return api.SummaryOf(&s), errors.Join(err, r.Close())
+}
+
+// Shadows implements api.Shadower.
+func (path telemetryFile) Shadows(ctx context.Context, service, variant string, from, to time.Time, examples int) (list []api.Shadow, err error) {
+	r, err := path.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	q := telemetrysqlite.ShadowQuery{Service: service, Shadow: variant, From: from, To: to}
+	counts, err := r.Shadows(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	judged, err := r.Judged(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	summaries, err := measure.SummariseShadows(counts)
+	if err != nil {
+		return nil, err
+	}
+	for i := range summaries {
+		s := &summaries[i]
+		trial, err := measure.Try(judged[s.Of])
+		if err != nil {
+			return nil, err
+		}
+		shown, err := examplesOf(ctx, r, s.Of, from, to, examples)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, api.ShadowOf(s, trial, shown))
+	}
+	return list, nil
+}
+
+// alike is how many disagreements are looked at for each that is shown: of those that say the same, one is enough.
+const alike = 20
+
+// examplesOf returns disagreements of a shadow: the newest, and for the other half those with the largest difference.
+func examplesOf(ctx context.Context, r *telemetrysqlite.Reader, of measure.Shadow, from, to time.Time, n int) ([]*event.Disagreement, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	newest, err := r.Disagreements(ctx, of, from, to, telemetrysqlite.Newest, alike*n)
+	if err != nil {
+		return nil, err
+	}
+	largest, err := r.Disagreements(ctx, of, from, to, telemetrysqlite.Largest, alike*n)
+	return addExamples(addExamples(nil, newest, (n+1)/2), largest, n), err
+}
+
+// addExamples adds disagreements that say something new, up to so many in all.
+func addExamples(shown, list []*event.Disagreement, most int) []*event.Disagreement {
+	for _, d := range list {
+		known := slices.ContainsFunc(shown, func(o *event.Disagreement) bool {
+			same := o.Difference == d.Difference || math.IsNaN(o.Difference) && math.IsNaN(d.Difference)
+			return same && o.PrimaryLabel == d.PrimaryLabel && o.ShadowLabel == d.ShadowLabel && o.Where == d.Where && o.ShadowStatus == d.ShadowStatus
+		})
+		if len(shown) < most && !known {
+			shown = append(shown, d)
+		}
+	}
+	return shown
 }
 
 // readToken verifies a token with the keys at path. Unlike a server it makes none.

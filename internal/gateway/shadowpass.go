@@ -71,7 +71,7 @@ func (g *Gateway) notCopied(s *shadowed, b *buffers, upstream Upstream) (why eve
 	case p.incoming != nil, p.answer.Rest != nil, len(b.body) > most, len(p.answer.Body) > most:
 		return event.DropTooLarge, true
 	}
-	return 0, false
+	return s.lane.Full(int64(len(b.body) + len(p.answer.Body)))
 }
 
 // shadowRequest is the request for a shadow: what the shadow's variant would be asked, but for the token, as there is no decision of its own.

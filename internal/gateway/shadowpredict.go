@@ -25,7 +25,6 @@ func (g *Gateway) shadow(b *buffers, c *call, q *question, a answered) {
 	}
 	for _, s := range q.service.shadows {
 		if s.draws(d) {
-			b.flush()
 			g.offer(s, b, c, q, a)
 		}
 	}
@@ -42,17 +41,12 @@ func (g *Gateway) offer(s *shadowed, b *buffers, c *call, q *question, a answere
 			model = live.Model
 		}
 	}
-	switch {
-	case g.draining.Load():
-		g.options.Shadows.Drop(s.lane, &copied, event.DropDraining)
-		return
-	case model == nil:
-		g.options.Shadows.Drop(s.lane, &copied, event.DropUnavailable)
-		return
-	case max(int64(len(b.body)), responseBytes(d.response)) > int64(s.lane.Options().Body):
-		g.options.Shadows.Drop(s.lane, &copied, event.DropTooLarge)
+	copied.Bytes = int64(len(b.body)) + responseBytes(d.response)
+	if why, no := g.predictionNotCopied(s, b, model, copied.Bytes); no {
+		g.options.Shadows.Drop(s.lane, &copied, why)
 		return
 	}
+	b.flush()
 	copied.Took = b.spent.decode + b.spent.model
 	asked := &predictionCopy{
 		service: q.service, model: model, dialect: q.dialect(), body: bytes.Clone(b.body), status: a.status, primary: d.live, response: d.response,
@@ -61,8 +55,22 @@ func (g *Gateway) offer(s *shadowed, b *buffers, c *call, q *question, a answere
 		asked.fields = c.keep()
 	}
 	asked.capture = q.service.options.Capture.of(d.id)
-	copied.Question, copied.Bytes = asked, int64(len(asked.body))+responseBytes(d.response)
+	copied.Question = asked
 	g.options.Shadows.Offer(s.lane, &copied)
+}
+
+// predictionNotCopied tells why a prediction that was drawn is not copied, if it is not.
+func (g *Gateway) predictionNotCopied(s *shadowed, b *buffers, model predict.Model, size int64) (why event.Drop, no bool) {
+	most := int64(s.lane.Options().Body)
+	switch {
+	case g.draining.Load():
+		return event.DropDraining, true
+	case model == nil, s.options.Upstream != nil && !s.options.Upstream.Available():
+		return event.DropUnavailable, true
+	case int64(len(b.body)) > most, size-int64(len(b.body)) > most:
+		return event.DropTooLarge, true
+	}
+	return s.lane.Full(size)
 }
 
 // keep returns the parts of a call beside its body, to be read when the call is over.

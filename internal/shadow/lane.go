@@ -95,15 +95,29 @@ func mix(x uint64) uint64 {
 	return x ^ x>>33
 }
 
+// Full tells whether there is no room for a copy that holds so many bytes, and why: who asks first copies nothing in vain.
+func (l *Lane) Full(bytes int64) (why event.Drop, full bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.full(bytes)
+}
+
+func (l *Lane) full(bytes int64) (why event.Drop, full bool) {
+	switch {
+	case l.n >= l.options.Queue:
+		return event.DropQueue, true
+	case l.bytes+bytes > l.options.Bytes:
+		return event.DropBytes, true
+	}
+	return 0, false
+}
+
 // put takes a copy in. It tells whether a worker has to be started for it or, if there is no room, why not.
 func (l *Lane) put(c *Copy) (start bool, why event.Drop, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.n >= l.options.Queue:
-		return false, event.DropQueue, false
-	case l.bytes+c.Bytes > l.options.Bytes:
-		return false, event.DropBytes, false
+	if why, full := l.full(c.Bytes); full {
+		return false, why, false
 	}
 	if l.n == len(l.waiting) { // full: the ring grows, up to the queue's bound
 		larger := make([]Copy, min(max(2*l.n, 16), l.options.Queue))

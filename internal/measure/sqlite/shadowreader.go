@@ -71,20 +71,22 @@ const (
 	Largest Order = "abs(d.difference) DESC, d.place DESC"
 )
 
-// Disagreements returns at most limit disagreements of the time asked for.
-func (r *Reader) Disagreements(ctx context.Context, q ShadowQuery, order Order, limit int) (list []*event.Disagreement, err error) {
-	query := `SELECT d.decision, d.at, s.service, s.shadow, s.shadow_version, s.variant, s.version, s.rule, d.status, d.shadow_status, d.micros,
-		d.shadow_micros, coalesce(d.label, ''), coalesce(d.shadow_label, ''), d.score, d.shadow_score, d.difference, d.overlap, d.parting,
-		coalesce(d.answer, ''), coalesce(d.shadow_answer, '') FROM disagreement_rows d JOIN shadows s ON s.id = d.shadow_id` +
-		whereShadow + " AND d.at >= ? AND d.at < ? ORDER BY " + string(order) + " LIMIT ?"
+// Disagreements returns at most limit disagreements of a shadow in a time.
+func (r *Reader) Disagreements(ctx context.Context, of measure.Shadow, from, to time.Time, order Order, limit int) (list []*event.Disagreement, err error) {
+	query := `SELECT d.decision, d.at, d.status, d.shadow_status, d.micros, d.shadow_micros, coalesce(d.label, ''), coalesce(d.shadow_label, ''),
+		d.score, d.shadow_score, d.difference, d.overlap, d.parting, coalesce(d.answer, ''), coalesce(d.shadow_answer, '')
+		FROM disagreement_rows d WHERE d.shadow_id = (SELECT id FROM shadows WHERE service = ? AND shadow = ? AND shadow_version = ? AND variant = ?
+		AND version = ? AND rule = ?) AND d.at >= ? AND d.at < ? ORDER BY ` + string(order) + " LIMIT ?"
+	args := []any{of.Service, of.Shadow, of.ShadowVersion, of.Primary, of.PrimaryVersion, of.Rule, timeText(from), timeText(to), limit}
 	err = r.snapshot(ctx, func(tx *sql.Tx) error {
-		return each(ctx, tx, query, append(q.args(), timeText(q.From), timeText(q.To), limit), func(scan func(...any) error) error {
-			d := new(event.Disagreement)
+		return each(ctx, tx, query, args, func(scan func(...any) error) error {
+			d := &event.Disagreement{
+				Service: of.Service, Shadow: of.Shadow, ShadowVersion: of.ShadowVersion, Primary: of.Primary, PrimaryVersion: of.PrimaryVersion, Rule: of.Rule,
+			}
 			var decision, at string
 			var numbers [4]sql.NullFloat64
-			if err := scan(&decision, &at, &d.Service, &d.Shadow, &d.ShadowVersion, &d.Primary, &d.PrimaryVersion, &d.Rule, &d.PrimaryStatus, &d.ShadowStatus,
-				&d.PrimaryMicros, &d.ShadowMicros, &d.PrimaryLabel, &d.ShadowLabel, &numbers[0], &numbers[1], &numbers[2], &numbers[3], &d.Where,
-				&d.PrimaryAnswer, &d.ShadowAnswer); err != nil {
+			if err := scan(&decision, &at, &d.PrimaryStatus, &d.ShadowStatus, &d.PrimaryMicros, &d.ShadowMicros, &d.PrimaryLabel, &d.ShadowLabel,
+				&numbers[0], &numbers[1], &numbers[2], &numbers[3], &d.Where, &d.PrimaryAnswer, &d.ShadowAnswer); err != nil {
 				return err
 			}
 			for i, to := range []*float64{&d.PrimaryScore, &d.ShadowScore, &d.Difference, &d.Overlap} {

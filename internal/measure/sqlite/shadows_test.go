@@ -107,8 +107,9 @@ func TestDisagreementsAreFoundByAgeAndBySize(t *testing.T) {
 	}
 	apply(t, s, items(records...))
 	r := openReader(t, s, 0)
+	of := measure.ShadowOfDisagreement(records[0].Disagreement)
 	for order, want := range map[Order]string{Newest: "4 3 2 ", Largest: "0 3 4 "} {
-		list, err := r.Disagreements(context.Background(), day, order, 3)
+		list, err := r.Disagreements(context.Background(), of, day.From, day.To, order, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +121,7 @@ func TestDisagreementsAreFoundByAgeAndBySize(t *testing.T) {
 			t.Errorf("%s: %s, want %s", order, got, want)
 		}
 	}
-	list, err := r.Disagreements(context.Background(), day, Newest, 1)
+	list, err := r.Disagreements(context.Background(), of, day.From, day.To, Newest, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
