@@ -102,14 +102,29 @@ func (in *incoming) ended() (bad error, late bool) {
 	return in.bad, in.late
 }
 
-// stop lets go of it. What the client still sends is not waited for.
+// linger is how long a client whose body nobody wants may go on sending. To close at once would take the answer away from it.
+const linger = time.Second
+
+// stop lets go of it. Nobody reads it any more.
 func (in *incoming) stop() {
 	in.forever()
 	in.end()
+	if !in.whole() {
+		_ = in.control.SetReadDeadline(time.Now().Add(linger))
+	}
+}
+
+// whole tells whether all of it has come.
+func (in *incoming) whole() bool {
 	in.mu.Lock()
-	over := in.over
-	in.mu.Unlock()
-	if !over {
-		in.Close()
+	defer in.mu.Unlock()
+	return in.over
+}
+
+// endConnection has the client's connection be closed behind the answer, which is yet to begin, where the body may not be read to its end:
+// net/http looks after that, but not in full duplex, and would take the rest for the next request.
+func (b *buffers) endConnection() {
+	if in := b.pass.incoming; in != nil && b.http.r.ProtoMajor == 1 && !in.whole() {
+		b.http.w.Header()["Connection"] = []string{"close"}
 	}
 }
