@@ -83,9 +83,6 @@ func (p *passage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if a.status == statusGone || b.pass.broken {
 		hangUp()
 	}
-	if b.pass.incoming != nil {
-		b.pass.incoming.linger(w.Header())
-	}
 }
 
 // enter finds what an upstream is asked for.
@@ -117,6 +114,7 @@ func (g *Gateway) pass(b *buffers, c *call, q *question) (a answered) {
 		defer b.pass.incoming.stop()
 	}
 	if err != nil {
+		b.endConnection()
 		return g.standInPassed(b, err)
 	}
 	defer q.service.leave()
@@ -127,7 +125,9 @@ func (g *Gateway) pass(b *buffers, c *call, q *question) (a answered) {
 	if len(q.service.shadows) > 0 {
 		defer func() { g.shadowPassed(b, c, q, a) }()
 	}
-	switch err = g.askAround(b, c); {
+	err = g.askAround(b, c)
+	b.endConnection()
+	switch {
 	case err != nil:
 		return g.standInPassed(b, err)
 	case d.answered.options.Files != nil:
