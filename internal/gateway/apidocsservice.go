@@ -215,7 +215,7 @@ func (v *serviceDocs) openInference(d *openapi, e *example, name string) {
 		outputs = append(outputs, tensorSchema(&v.signature.Outputs[i], true))
 		names = append(names, v.signature.Outputs[i].Name)
 	}
-	given, one := any(oneOf(outputs...)), any(object{{"enum", names}})
+	given, one := oneOf(outputs...), object{{"enum", names}}
 	if len(outputs) == 0 { // nobody knows them
 		given, one = schemaOf("object"), schemaOf("string")
 	}
