@@ -239,7 +239,7 @@ func TestEveryDialectReachesAnUpstreamOfEveryOther(t *testing.T) {
 	o.Create = true
 	writer, err := Writer(t.Context(), o)
 	must(t, err)
-	_, err = writer.Client.Import(t.Context(), "installs", api.ImportOptions{By: "test"}, m.sources)
+	_, err = writer.Import(t.Context(), "installs", api.ImportOptions{By: "test"}, m.sources)
 	must(t, err)
 	must(t, writer.Close())
 	direct := m.serve(t, dir, `variants: [{model: installs}]`)
