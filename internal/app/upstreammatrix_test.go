@@ -328,3 +328,25 @@ func TestAnUpstreamThatNobodyHasDescribedAnswersAsItDoes(t *testing.T) {
 		}
 	}
 }
+
+// TestAPathInTheURLStandsAboveTheDialectsOwn asks a deployment behind a gateway of Seldon's, where the path names it.
+func TestAPathInTheURLStandsAboveTheDialectsOwn(t *testing.T) {
+	upstream := proxytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/seldon/ns/m/api/v1.0/metadata":
+			_, _ = io.WriteString(w, `{"name":"m","graphinputs":[{"name":"x","datatype":"FP32","shape":[-1,2]}],"graphoutputs":[{"name":"y","datatype":"FP64","shape":[-1,1]}]}`)
+		case "/seldon/ns/m/api/v1.0/predictions":
+			_, _ = io.WriteString(w, `{"data":{"names":["t:0"],"ndarray":[[7]]}}`)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	f := startFile(t, fmt.Sprintf("services: [{name: other, variants: [{upstream: %q, dialect: seldon}]}]", upstream.URL()+"/seldon/ns/m/api/v1.0/predictions"))
+	code, text := f.send(t, http.MethodPost, "http://"+f.HTTP+"/v2/models/other/infer", `{"inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[1,2]}]}`)
+	if code != 200 || !strings.Contains(text, `"outputs":[{"name":"y","shape":[1,1],"datatype":"FP64","data":[7.0]}]`) {
+		t.Errorf("%d %s", code, text)
+	}
+	if in := f.instances(t, "stable"); len(in) != 1 || in[upstream.URL()].Requests == 0 {
+		t.Errorf("got %v", in)
+	}
+}
