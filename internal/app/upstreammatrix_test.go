@@ -350,3 +350,41 @@ func TestAPathInTheURLStandsAboveTheDialectsOwn(t *testing.T) {
 		t.Errorf("got %v", in)
 	}
 }
+
+// TestRequestsAreFoundInTheLogOfTheUpstream follows ids: a client's own goes along, and else the decision's, which no answer echoes.
+func TestRequestsAreFoundInTheLogOfTheUpstream(t *testing.T) {
+	ids := make(chan string, 10)
+	upstream := proxytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			ids <- r.Header.Get("X-Request-Id")
+			_, _ = io.WriteString(w, `{"predictions":[7]}`)
+		}
+	}))
+	f := startFile(t, fmt.Sprintf("services: [{name: other, default: true, variants: [{upstream: %q, dialect: mlflow, %s}]}]", upstream.URL(),
+		"signature: {inputs: [{name: x, datatype: FP32, shape: [-1, 2]}], outputs: [{name: y, datatype: FP64, shape: [-1]}]}"))
+	const given = "018f-of-the-client"
+	for _, tt := range []struct {
+		path, body string
+		own        bool
+		header     []string
+	}{
+		{"/v2/models/other/infer", `{"id":"` + given + `","inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[1,2]}]}`, true, nil},
+		{"/v2/models/other/infer", `{"id":"","inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[1,2]}]}`, false, nil},
+		{"/v1/models/other:predict", `{"instances":[[1,2]]}`, false, nil},
+		{"/api/v1.0/predictions", `{"meta":{"puid":"` + given + `"},"data":{"ndarray":[[1,2]]}}`, true, nil},
+		{"/api/v1.0/predictions", `{"data":{"ndarray":[[1,2]]}}`, true, []string{"Seldon-Puid", given}},
+		{"/api/v1.0/predictions", `{"data":{"ndarray":[[1,2]]}}`, false, nil},
+	} {
+		code, text := f.send(t, http.MethodPost, "http://"+f.HTTP+tt.path, tt.body, tt.header...)
+		if code != 200 {
+			t.Fatalf("%d %s", code, text)
+		}
+		id := <-ids
+		if (id == given) != tt.own || len(id) < 10 {
+			t.Errorf("%s %s: the upstream is told %q", tt.path, tt.body, id)
+		}
+		if seldon := strings.HasPrefix(tt.path, "/api"); strings.Contains(text, id) != (tt.own || seldon) { // Seldon's answers always have an id
+			t.Errorf("%s %s: %s, where the upstream is told %q", tt.path, tt.body, text, id)
+		}
+	}
+}
