@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -387,4 +388,50 @@ func TestRequestsAreFoundInTheLogOfTheUpstream(t *testing.T) {
 			t.Errorf("%s %s: %s, where the upstream is told %q", tt.path, tt.body, text, id)
 		}
 	}
+}
+
+// TestWhoIsToldWhatAnUpstreamSays has an upstream refuse in several ways: what is the client's fault is told to it, what is not counts
+// against the variant, and is in the log alone.
+func TestWhoIsToldWhatAnUpstreamSays(t *testing.T) {
+	var answer atomic.Pointer[func(w http.ResponseWriter)]
+	upstream := proxytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w) }))
+	f := startFile(t, fmt.Sprintf("services: [{name: other, variants: [{upstream: %q, dialect: v1, outlier: {consecutive5xx: 0}, %s}]}]", upstream.URL(),
+		"signature: {inputs: [{name: x, datatype: FP32, shape: [-1, 2]}], outputs: [{name: y, datatype: FP64, shape: [-1]}]}"))
+	says := func(status int, body string, header ...string) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) {
+			for i := 0; i < len(header); i += 2 {
+				w.Header().Set(header[i], header[i+1])
+			}
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		}
+	}
+	for _, tt := range []struct {
+		says   func(http.ResponseWriter)
+		status int
+		told   string // to the client
+		again  string
+		logged string // "": the same
+	}{
+		{says(400, `{"error":"x[1] must be positive"}`), 400, `{"error":"the upstream refuses the request: x[1] must be positive"}`, "", ""},
+		{says(429, `slow down`, "Retry-After", "7"), 503, `{"error":"the upstream is not available now (429)"}`, "7", "slow down"},
+		{says(401, `{"error":"token of 10.0.0.7 expired"}`), 500, `{"error":"the model failed on this request"}`, "", "the upstream answers 401: token of 10.0.0.7 expired"},
+		{says(404, `{"error":"no model other"}`), 500, `{"error":"the model failed on this request"}`, "", "the upstream answers 404: no model other"},
+		{says(200, `{"predictions":[1,2]}`), 500, `{"error":"the model failed on this request"}`, "", "has 2 rows where 1 were asked about"},
+		{says(200, `{"predictions":[7]}`), 200, `{"predictions":[7.0]}`, "", ""},
+	} {
+		answer.Store(&tt.says)
+		resp, err := http.Post("http://"+f.HTTP+"/v1/models/other:predict", "application/json", strings.NewReader(`{"instances":[[1,2]]}`))
+		must(t, err)
+		body, err := io.ReadAll(resp.Body)
+		must(t, err)
+		resp.Body.Close()
+		if resp.StatusCode != tt.status || string(body) != tt.told || resp.Header.Get("Retry-After") != tt.again {
+			t.Errorf("%d %s, again %q; want %d %s, %q", resp.StatusCode, body, resp.Header.Get("Retry-After"), tt.status, tt.told, tt.again)
+		}
+		if tt.logged != "" {
+			f.eventually(t, "the log says "+tt.logged, func() bool { return strings.Contains(f.logged.String(), tt.logged) })
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
 }
