@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 # Python environments: the first may have to install Python, the others are made beside each other.
 scripts/venv.sh clients
 made=()
-for name in kserve seldon mlflow; do
+for name in kserve seldon mlflow mlserver; do
   scripts/venv.sh "$name" &
   made+=($!)
 done
@@ -77,4 +77,22 @@ ask clients triton_grpc.py "$grpc"
 ask kserve kserve_client.py "$http" "$grpc"
 ask clients schema.py "$http"
 ask clients protocol_bodies.py "$http" "$grpc"
+
+# MLServer with the example's model, on ports that were free, and Serin before it.
+if [ -x .venv/mlserver/bin/python ]; then
+  read -r -a ports < <(.venv/mlserver/bin/python -c '
+import socket
+all = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+print(*(s.getsockname()[1] for s in all))')
+  mkdir "$dir/mlserver"
+  echo '{"host": "127.0.0.1", "http_port": '"${ports[0]}"', "grpc_port": '"${ports[1]}"', "metrics_port": '"${ports[2]}"', "parallel_workers": 0,
+    "debug": false, "metrics_endpoint": null}' >"$dir/mlserver/settings.json"
+  echo '{"name": "installs", "implementation": "mlserver_xgboost.XGBoostModel", "parameters": {"uri": "'"$PWD"'/examples/installs/model/model.ubj"}}' \
+    >"$dir/mlserver/model-settings.json"
+  (cd "$dir/mlserver" && exec "$OLDPWD/.venv/mlserver/bin/python" -c 'from mlserver.cli import main; main()' start .) >"$dir/mlserver.log" 2>&1 &
+  servers+=($!)
+  sed "s/MLSERVER/127.0.0.1:${ports[0]}/" interop/upstreams.yaml >"$dir/upstreams.yaml"
+  start before bin/serin serve --json -c "$dir/upstreams.yaml" --data-dir "$dir/before" --http 127.0.0.1:0 --grpc 127.0.0.1:0 --control 127.0.0.1:0
+fi
+ask mlserver upstream_mlserver.py "$http" "127.0.0.1:${ports[0]:-0}"
 echo "$passed passed, 0 failed"

@@ -52,7 +52,7 @@ func (x *fixed) same(y *fixed) bool {
 
 // dialectOf says how a variant is asked for predictions.
 func dialectOf(s *config.Service, v *config.Variant, hop *proxy.Upstream) *speaking.Options {
-	o := &speaking.Options{Asker: hop, Dialect: speaking.Dialect(v.Dialect), Model: cmp.Or(v.UpstreamModel, s.Name), Header: headersOf(v.Headers)}
+	o := &speaking.Options{Asker: hop, Dialect: speaking.Dialect(v.Dialect), Path: v.Path(), Model: cmp.Or(v.UpstreamModel, s.Name), Header: headersOf(v.Headers)}
 	if v.HostHeader != config.HostClient && v.HostHeader != config.HostUpstream { // a client's names the service, and is none of the upstream's
 		o.Host = v.HostHeader
 	}

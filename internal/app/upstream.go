@@ -63,7 +63,7 @@ func (u *upstreamSettings) equal(o *upstreamSettings) bool { return reflect.Deep
 func (u *upstreamSettings) options(now func() time.Time, log *slog.Logger) proxy.Options {
 	v := &u.variant
 	o := proxy.Options{
-		Instances: v.URLs(), Resolve: v.Resolve, MaxFails: v.MaxFails, FailTimeout: v.FailTimeout, FailOpen: u.failOpen,
+		Instances: v.Origins(), Resolve: v.Resolve, MaxFails: v.MaxFails, FailTimeout: v.FailTimeout, FailOpen: u.failOpen,
 		ConnectTimeout: v.ConnectTimeout, IdleTimeout: v.IdleTimeout,
 		Allow: config.Prefixes(u.allow), Deny: config.Prefixes(u.deny), Now: now, Log: log,
 		Breaker: proxy.Breaker(v.Breaker),

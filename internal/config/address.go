@@ -64,10 +64,17 @@ type address struct {
 	key    string // host and port, the same for two that are the same
 	scheme string
 	ip     netip.Addr // where the host is no name
+	path   string     // where predictions are asked for, escaped; "": where the dialect says
 }
 
 // upstreamHost is a name, or an address without its brackets. Names may have underscores: those of containers do.
 var upstreamHost = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,251}[a-zA-Z0-9.])?$`)
+
+// upstreamPath is a path as it stands in a request (RFC 3986), and dotSegments finds what in it would lead elsewhere.
+var (
+	upstreamPath = regexp.MustCompile(`^/([a-zA-Z0-9._~!$&'()*+,;=:@/-]|%[0-9a-fA-F]{2})*$`)
+	dotSegments  = regexp.MustCompile(`/(\.|%2[eE]){1,2}(/|$)`)
+)
 
 const maxURL = 512
 
@@ -93,7 +100,9 @@ func readAddress(text string) (a address, err error) {
 	}
 	host, path, hasPath := strings.Cut(rest, "/")
 	if hasPath && path != "" {
-		return a, fault.Invalidf("this URL has a path").WithHint("remove it; what stands in place of the service's path is said by rewrite")
+		if a.path = "/" + path; !upstreamPath.MatchString(a.path) || dotSegments.MatchString(a.path) {
+			return a, fault.Invalidf("this URL has a path that cannot be asked for").WithHint("write it as it goes over the wire, escaped, without . and .. between slashes")
+		}
 	}
 	u, err := url.Parse(a.scheme + "://" + host)
 	if err != nil {

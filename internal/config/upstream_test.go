@@ -145,6 +145,7 @@ func TestTheVersionOfAnUpstreamIsWhatItIsCalledOrItsURLs(t *testing.T) {
 		{Variant{Upstream: "HTTP://Movies:8082/"}, "http://movies:8082"},
 		{Variant{Instances: []string{"https://b/", "http://a:1"}}, "http://a:1,https://b"},
 		{Variant{Instances: []string{"https://b/"}, Version: "1.4.0"}, "1.4.0"},
+		{Variant{Instances: []string{"https://Host/V2/models/m/infer"}, Dialect: "v2"}, "https://host/V2/models/m/infer"},
 		{Variant{Static: "./web"}, "static:./web"},
 		{Variant{Static: "./web", Version: "7"}, "7"},
 		{Variant{Instances: many}, "http://" + strings.Repeat("a", 60) + ":8080,http://" + strings.Repeat("b", 60) + ":8080,http://" + strings.Repeat("c", 30) + "~5a06787bf032c33d"},
@@ -157,10 +158,40 @@ func TestTheVersionOfAnUpstreamIsWhatItIsCalledOrItsURLs(t *testing.T) {
 }
 
 func TestWhatIsWrongWithAURLIsToldWithoutWhatMayBeSecret(t *testing.T) {
-	for _, u := range []string{"http://me:hunter2@host", "http://hunter2@host/", "ftp://me:hunter2@host", "me:hunter2@host", "//me:hunter2@host", "http://host?token=hunter2", "http://host/hunter2", "http://host#hunter2"} {
+	for _, u := range []string{"http://me:hunter2@host", "http://hunter2@host/", "ftp://me:hunter2@host", "me:hunter2@host", "//me:hunter2@host", "http://host?token=hunter2", "http://host/hunter 2/hunter2", "http://host/%hunter2", "http://host/../hunter2", "http://host/hunter2/%2e", "http://host#hunter2"} {
 		_, err := readAddress(u)
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", u, err)
+		}
+	}
+}
+
+func TestAPathInTheURLIsWhereADialectIsSpoken(t *testing.T) {
+	read := func(more string, urls ...string) (*Variant, error) {
+		c, err := Read("serin.yaml", []byte("services: [{name: m, variants: [{instances: ["+strings.Join(urls, ", ")+"]"+more+"}]}]"))
+		if err != nil {
+			return nil, err
+		}
+		return &c.Services[0].Variants[0], nil
+	}
+	v, err := read(", dialect: seldon", "http://A:1/seldon/ns/a%20b/api/v1.0/predictions", "http://b:1/seldon/ns/a%20b/api/v1.0/predictions")
+	if err != nil || v.Path() != "/seldon/ns/a%20b/api/v1.0/predictions" || strings.Join(v.Origins(), " ") != "http://a:1 http://b:1" {
+		t.Errorf("got %+v, %v", v, err)
+	}
+	if v, err := read(", dialect: seldon", "http://a:1/"); err != nil || v.Path() != "" {
+		t.Errorf("got %+v, %v", v, err)
+	}
+	for _, tt := range []struct {
+		more, one, two, want string
+	}{
+		{", dialect: v1", "http://a:1/x", "http://b:1/y", "this instance has another path than the first one"},
+		{", dialect: v1", "http://a:1", "http://b:1/y", "this instance has another path than the first one"},
+		{"", "http://a:1/x", "http://b:1", "this URL has a path"},
+		{", dialect: v1", "http://a:1/x/../y", "http://b:1", "a path that cannot be asked for"},
+		{", dialect: v1", "\"http://a:1/x y\"", "http://b:1", "a path that cannot be asked for"},
+	} {
+		if _, err := read(tt.more, tt.one, tt.two); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s and %s: got %v, want %s", tt.one, tt.two, err, tt.want)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 type Variant struct {
 	Name      string   `yaml:"name" jsonschema:"default=stable,pattern=^[a-z0-9][a-z0-9-]{0\\,62}$" jsonschema_description:"The name in metrics and logs. Lower-case letters, digits and dashes, at most 63."`
 	Model     string   `yaml:"model" jsonschema:"oneof_required=model,example=models:/installs@champion,example=models:/installs/3,example=installs,pattern=^(models:/)?[a-z0-9][a-z0-9._-]{0\\,62}(/[1-9][0-9]{0\\,9}|@[a-z0-9][a-zA-Z0-9.:+_-]*)?$" jsonschema_description:"A version of a model: models:/NAME@ALIAS follows an alias, models:/NAME/3 stays with version 3. models:/ may be left out, and NAME alone is its champion."`
-	Upstream  string   `yaml:"upstream" jsonschema:"oneof_required=upstream,example=http://127.0.0.1:8084,pattern=^[a-zA-Z0-9]+://" jsonschema_description:"A server that answers: http://HOST:PORT. The scheme is http, https, h2c (HTTP/2 without TLS), h2, grpc (as h2c) or grpcs (as h2)."`
+	Upstream  string   `yaml:"upstream" jsonschema:"oneof_required=upstream,example=http://127.0.0.1:8084,pattern=^[a-zA-Z0-9]+://" jsonschema_description:"A server that answers: http://HOST:PORT. With a dialect a path may follow, where predictions are asked for in place of the dialect's own. The scheme is http, https, h2c (HTTP/2 without TLS), h2, grpc (as h2c) or grpcs (as h2)."`
 	Instances []string `yaml:"instances" jsonschema:"oneof_required=instances,minItems=1,maxItems=256" jsonschema_description:"Several servers that stand in for each other, as upstream names one. They are asked in turn, and one that fails is left out for a while."`
 	Static    string   `yaml:"static" jsonschema:"oneof_required=static,example=./web" jsonschema_description:"A folder whose files are the answers. A relative path begins where the server was started."`
 
@@ -64,6 +64,26 @@ func (v *Variant) URLs() []string {
 	return v.Instances
 }
 
+// Origins are the instances of an upstream variant, without what path their URLs have.
+func (v *Variant) Origins() (origins []string) {
+	for _, u := range v.URLs() {
+		if a, err := readAddress(u); err == nil { // as Read has made sure
+			origins = append(origins, a.text)
+		}
+	}
+	return origins
+}
+
+// Path is where an upstream variant with a dialect is asked for predictions, as its URLs have it; "": where the dialect says.
+func (v *Variant) Path() string {
+	for _, u := range v.URLs() {
+		if a, err := readAddress(u); err == nil {
+			return a.path
+		}
+	}
+	return ""
+}
+
 // Tensors tells whether the variant can be asked in any dialect. One that cannot passes requests on, and nothing else.
 func (v *Variant) Tensors() bool { return v.Model != "" || v.Dialect != "" }
 
@@ -92,7 +112,7 @@ func (v *Variant) VersionText() string {
 		var urls []string
 		for _, u := range v.URLs() {
 			if a, err := readAddress(u); err == nil {
-				urls = append(urls, a.text)
+				urls = append(urls, a.text+a.path)
 			}
 		}
 		slices.Sort(urls)

@@ -206,7 +206,7 @@ func (r variantReader) urls(v *Variant, kind string) (encryption bool) {
 	if kind == "upstream" {
 		urls = []string{v.Upstream}
 	}
-	seen, first := map[string]int{}, ""
+	seen, first, path := map[string]int{}, "", ""
 	for i, u := range urls {
 		key := "." + kind
 		if kind == "instances" {
@@ -218,8 +218,15 @@ func (r variantReader) urls(v *Variant, kind string) (encryption bool) {
 			continue
 		}
 		encryption = encryption || encrypted(a.scheme)
+		if a.path != "" && v.Dialect == "" {
+			r.tell(key, "this URL has a path", "remove it; what stands in place of the service's path is said by rewrite")
+			continue
+		}
+		if first != "" && a.path != path {
+			r.tell(key, "this instance has another path than the first one", "instances stand in for each other: give all the same path, or none")
+		}
 		if first == "" {
-			first = a.scheme
+			first, path = a.scheme, a.path
 		} else if multiplexed(first) != multiplexed(a.scheme) {
 			r.tell(key, fmt.Sprintf("this instance speaks %s, and the first one %s", a.scheme, first), "instances stand in for each other: let all speak HTTP/2 (h2c, h2, grpc, grpcs), or none")
 		}

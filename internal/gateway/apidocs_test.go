@@ -116,6 +116,7 @@ func documented(t *testing.T) (services []*Service, asked *atomic.Int64) {
 	add(ServiceOptions{Name: "mixed"}, mixed, tensor.New("word", []int{1}, []string{""}), tensor.New("stars", []int{1, 1}, []int8{-3}),
 		tensor.New("good", []int{1}, []bool{true}), tensor.New("image", []int{1, 2, 2}, []float32{1, 2, 3, 4}))
 	add(ServiceOptions{Name: "silent"}, explained)
+	add(ServiceOptions{Name: "open"}, tensor.Signature{Inputs: []tensor.Spec{specOf("input", tensor.Float64, -1, -1)}}) // an upstream that nobody has described
 	return append(services, NewService(ServiceOptions{Name: "loading"})), asked
 }
 
@@ -332,7 +333,7 @@ func withoutIDs(text string) string { return idInText.ReplaceAllString(text, "ID
 func TestTheDocumentIsMadeAnewWhenVersionsChange(t *testing.T) {
 	g, services, asked := documentedGateway(t)
 	d, first := readDocument(t, g)
-	if len(d.Tags) != 7 || d.Tags[0].Name != "installs" || len(d.Tags[0].Inputs) != 1 || d.Tags[5].Name != "loading" || len(d.Tags[5].Inputs) != 0 {
+	if len(d.Tags) != 8 || d.Tags[0].Name != "installs" || len(d.Tags[0].Inputs) != 1 || d.Tags[6].Name != "loading" || len(d.Tags[6].Inputs) != 0 {
 		t.Errorf("the tags are %+v", d.Tags)
 	}
 	models := asked.Load()

@@ -117,7 +117,10 @@ func defaults(s tensor.Signature) (list []*tensor.Spec) {
 // predictions is the schema of what v1 and MLflow say of each row.
 func predictions(s tensor.Signature) any {
 	outputs := defaults(s)
-	if len(outputs) == 1 {
+	switch len(outputs) {
+	case 0: // nobody knows them
+		return object{}
+	case 1:
 		return listOf(rowSchema(outputs[0], true))
 	}
 	var names []string

@@ -207,13 +207,17 @@ func (v *serviceDocs) one(body func() any) []member {
 }
 
 func (v *serviceDocs) openInference(d *openapi, e *example, name string) {
-	var inputs, outputs, asked []any
+	var inputs, outputs, names []any
 	for i := range v.signature.Inputs {
 		inputs = append(inputs, tensorSchema(&v.signature.Inputs[i], false))
 	}
 	for i := range v.signature.Outputs {
 		outputs = append(outputs, tensorSchema(&v.signature.Outputs[i], true))
-		asked = append(asked, v.signature.Outputs[i].Name)
+		names = append(names, v.signature.Outputs[i].Name)
+	}
+	given, one := oneOf(outputs...), object{{"enum", names}}
+	if len(outputs) == 0 { // nobody knows them
+		given, one = schemaOf("object"), schemaOf("string")
 	}
 	model := "/v2/models/" + name
 	v.add(d, operation{
@@ -222,10 +226,10 @@ func (v *serviceDocs) openInference(d *openapi, e *example, name string) {
 		body: []media{{"application/json", objectOf([]string{"inputs"},
 			member{"id", described(schemaOf("string"), "comes back with the answer")},
 			member{"inputs", exactly(len(inputs), oneOf(inputs...))},
-			member{"outputs", described(listOf(objectOf([]string{"name"}, member{"name", object{{"enum", asked}}})), "those to answer with, also those on demand")},
+			member{"outputs", described(listOf(objectOf([]string{"name"}, member{"name", one})), "those to answer with, also those on demand")},
 		), v.one(e.openInference)}},
 		answers: objectOf([]string{"model_name", "outputs"}, member{"model_name", schemaOf("string")}, member{"model_version", schemaOf("string")},
-			member{"id", schemaOf("string")}, member{"outputs", listOf(oneOf(outputs...))}),
+			member{"id", schemaOf("string")}, member{"outputs", listOf(given)}),
 	}, wire.OpenInference{}, false)
 	v.get(d, model, docsV2, "What the model takes and gives", nil)
 	v.get(d, model+"/ready", docsV2, "Whether the model is ready", objectOf([]string{"name", "ready"}, member{"name", schemaOf("string")}, member{"ready", schemaOf("boolean")}))

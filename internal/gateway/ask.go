@@ -83,6 +83,9 @@ func (g *Gateway) attempt(b *buffers, c *call, q *question, id string, begin tim
 	if request.ID != "" && len(request.ID) <= maxRequestID {
 		d.requestID = request.ID
 	}
+	if request.ID == "" && d.live.Runtime == RuntimeUpstream { // so that it can be found in the upstream's log; answers echo the client's own
+		request.ID = cmp.Or(id, d.id.String())
+	}
 	if own := ownTimeout(exchange); own > 0 && own < patience {
 		patience = own
 	}

@@ -34,8 +34,8 @@ func (d *decision) classify(response *tensor.Response) {
 // scores are scores, and not numbers of classes. An answer that has no classes has no rows here.
 func (s *Service) eachClass(signature tensor.Signature, response *tensor.Response, row func(label string, score float64)) (scored bool) {
 	specs := signature.Outputs
-	if len(specs) == 0 || len(response.Outputs) == 0 || response.Outputs[0].Name != specs[0].Name {
-		return false // the prediction was not asked for, or is not the first
+	if len(response.Outputs) == 0 || len(specs) > 0 && response.Outputs[0].Name != specs[0].Name {
+		return false // the prediction was not asked for, or is not the first. Where nobody knows the outputs, the first is the prediction
 	}
 	out := &response.Outputs[0]
 	rows := out.Rows()
@@ -55,7 +55,7 @@ func (s *Service) eachClass(signature tensor.Signature, response *tensor.Respons
 		return false
 	}
 	classes := s.options.Labels
-	if len(classes) == 0 {
+	if len(classes) == 0 && len(specs) > 0 {
 		classes = specs[0].Labels
 	}
 	width := len(values) / rows

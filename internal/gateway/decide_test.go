@@ -448,6 +448,15 @@ func TestPredictionsAreClassified(t *testing.T) {
 	}
 }
 
+func TestTheFirstOutputOfWhatNobodyHasDescribedIsClassified(t *testing.T) {
+	s := NewService(ServiceOptions{Labels: []string{"no", "yes"}})
+	d := decision{service: s, live: &Live{Model: shaped{}}}
+	d.classify(&tensor.Response{Outputs: []tensor.Tensor{tensor.New("whatever", []int{1}, []float64{0.75}), tensor.New("other", []int{1}, []float64{0.25})}})
+	if d.label != "yes" || d.score != 0.75 {
+		t.Errorf("label %q, score %v", d.label, d.score)
+	}
+}
+
 func TestATallyStaysARecordWhateverIsPredicted(t *testing.T) {
 	s := newSplit(t, traffic.Spec{Weights: weights(t, "stable", "1")}, 0)
 	const each = 3000

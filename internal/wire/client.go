@@ -86,7 +86,7 @@ func (q *Question) answered(given []tensor.Tensor) (*tensor.Response, error) {
 	}
 	wanted := q.Signature.Wanted(q.Request)
 	if len(wanted) == 0 {
-		return &tensor.Response{Outputs: given}, nil
+		return &tensor.Response{Outputs: slices.Clone(given)}, nil // which nothing else hangs on
 	}
 	room := &struct { // in one allocation, for most
 		tensor.Response

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,10 +106,11 @@ func TestRealServersUnderstandWhatIsAskedAndAreUnderstood(t *testing.T) {
 		{"array", []tensor.Spec{columns}, input, []tensor.Spec{array}}, {"array", []tensor.Spec{spec("input", tensor.Float32, -1, 3)}, input, []tensor.Spec{array}},
 		{"texts", []tensor.Spec{columns}, input, []tensor.Spec{spec("texts", tensor.Bytes, -1)}},
 	}
-	frames := append(ours[:len(ours):len(ours)], question{"frame", []tensor.Spec{columns}, input, []tensor.Spec{first, last}},
-		question{"dict", []tensor.Spec{columns}, input, []tensor.Spec{first, array}}, question{"data", cities, []tensor.Tensor{want["age"], want["city"]}, cities})
-	messages := append(ours[:len(ours):len(ours)], question{"dict", []tensor.Spec{columns}, input, []tensor.Spec{first}},
-		question{"data", cities, []tensor.Tensor{want["age"], want["city"]}, cities})
+	two := question{"data", cities, []tensor.Tensor{want["age"], want["city"]}, cities}
+	frames := slices.Concat(ours, []question{
+		{"frame", []tensor.Spec{columns}, input, []tensor.Spec{first, last}}, {"dict", []tensor.Spec{columns}, input, []tensor.Spec{first, array}}, two,
+	})
+	messages := slices.Concat(ours, []question{{"dict", []tensor.Spec{columns}, input, []tensor.Spec{first}}, two})
 	for _, tt := range []struct {
 		venv, script string
 		client       client

@@ -41,7 +41,7 @@ func (w *binder) outputs() {
 	b, s := w.b, w.b.signature
 	at := slices.IndexFunc(s.Outputs, func(o tensor.Spec) bool { return !o.OnDemand })
 	if at < 0 {
-		w.problems.Addf("the model gives no output unless asked for one")
+		w.problems.Addf("the model gives no output unless asked for one, or nobody has said which")
 		return
 	}
 	main := s.Outputs[at].Name

@@ -66,7 +66,8 @@ func (c *openInferenceCall) message() (given bool) {
 		switch string(s.Key()) {
 		case "id":
 			if seen.once(s, id, "id") {
-				c.request.ID, c.hasID = s.String(), true
+				c.id, c.hasID = s.String(), true
+				c.request.ID = c.id
 			}
 		case "parameters":
 			if seen.once(s, parameters, "parameters") {

@@ -21,7 +21,7 @@ func (c *openInferenceCall) Answer(dst []byte, m Meta, resp *tensor.Response) ([
 	}
 	if c.hasID {
 		dst = append(dst, `,"id":`...)
-		dst = appendText(dst, c.request.ID)
+		dst = appendText(dst, c.id)
 	}
 	dst = append(dst, `,"outputs":[`...)
 	var most [4]*tensor.Tensor

@@ -14,6 +14,7 @@ import (
 type inference struct {
 	limits  Limits
 	request tensor.Request
+	id      string // of the request, to be echoed whatever becomes of request.ID
 	inputs  [1]tensor.Tensor
 	wishes  []wish // one for each of request.Outputs
 	wish    [1]wish

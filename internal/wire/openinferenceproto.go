@@ -82,7 +82,8 @@ func (c *openInferenceProtoCall) message(body []byte) error {
 		case 2<<3 | delimited: // the version, which InferenceTarget tells
 			f.chars()
 		case 3<<3 | delimited:
-			c.request.ID = f.text()
+			c.id = f.text()
+			c.request.ID = c.id
 		case 4<<3 | delimited: // no other changes anything, but all must be well-formed
 			if p := readProtoParameter(&f); p.key == "timeout" && (p.choice == 2 || p.choice == 5) {
 				c.setTimeout(float64(int64(p.number)))

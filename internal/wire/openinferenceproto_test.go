@@ -323,7 +323,7 @@ func TestProtobufAnswersReadBack(t *testing.T) {
 		want := []tensor.Tensor{anyTensor(t, "a"), anyTensor(t, "b")}
 		c := &openInferenceProtoCall{}
 		c.binary = rapid.Bool().Draw(t, "raw")
-		c.request.ID = "7"
+		c.id = "7"
 		body, err := c.Answer([]byte("before"), meta, &tensor.Response{Outputs: want})
 		if err != nil {
 			t.Fatal(err)

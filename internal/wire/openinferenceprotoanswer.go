@@ -13,7 +13,7 @@ import (
 func (c *openInferenceProtoCall) Answer(dst []byte, m Meta, resp *tensor.Response) ([]byte, error) {
 	dst = appendProtoText(dst, 1, m.Service)
 	dst = appendProtoText(dst, 2, m.Version)
-	dst = appendProtoText(dst, 3, c.request.ID)
+	dst = appendProtoText(dst, 3, c.id)
 	var most [4]*tensor.Tensor
 	outputs := most[:0]
 	size := 0

@@ -60,7 +60,7 @@ func (m *Model) Predict(ctx context.Context, r *tensor.Request) (*tensor.Respons
 		c.request.Deadline = at
 	}
 	if err := m.options.Asker.Ask(ctx, &c.request, &c.answer); err != nil {
-		return nil, m.unanswered(ctx, err)
+		return nil, unanswered(ctx, err)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -114,7 +114,9 @@ func (m *Model) read(c *call) (*tensor.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	response, err := m.client.Read(a.Body, f, &c.question, wire.Limits{})
+	// An answer has the rows of its request, which may be more than most.
+	l := wire.Limits{Rows: max(wire.DefaultRows, c.question.Request.Inputs[0].Rows())}
+	response, err := m.client.Read(a.Body, f, &c.question, l)
 	if err != nil {
 		return nil, fault.New(fault.KindOf(err), "the upstream (%s): %w", m.options.Dialect, err)
 	}

@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/proxy"
@@ -14,10 +13,8 @@ import (
 	"github.com/serin-ml/serin/internal/wire"
 )
 
-const (
-	describeTimeout = 5 * time.Second // for each document, where the context gives no less
-	maxDocument     = 4 << 20
-)
+// maxDocument is how many bytes a document may have.
+const maxDocument = 4 << 20
 
 // document is where an upstream may say what its model takes and gives.
 type document struct {
@@ -144,13 +141,12 @@ func (m *Model) negotiate(ctx context.Context) error {
 
 // get asks for a document. A status that says that the upstream cannot answer now is Unavailable.
 func (m *Model) get(ctx context.Context, path string) (status int, body []byte, err error) {
-	deadline := time.Now().Add(describeTimeout)
-	if at, ok := ctx.Deadline(); ok && at.Before(deadline) {
-		deadline = at
-	}
 	r := proxy.Request{
 		Method: http.MethodGet, Target: path, Host: m.options.Host, Set: m.json[1:], // nothing that is in JSON itself
-		Deadline: deadline, Safe: true, Hold: maxDocument,
+		Safe: true, Hold: maxDocument,
+	}
+	if at, ok := ctx.Deadline(); ok {
+		r.Deadline = at
 	}
 	var a proxy.Answer
 	if err := m.options.Asker.Ask(ctx, &r, &a); err != nil {

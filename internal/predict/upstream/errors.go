@@ -13,30 +13,34 @@ import (
 	"github.com/serin-ml/serin/internal/wire"
 )
 
-// failure is an error whose text is for clients. Its cause is not: it holds addresses.
+// failure is why an upstream does not answer now. Its text is for clients; the cause, which holds addresses, is for the log alone.
 type failure struct {
-	text  string
-	after time.Duration
-	cause []error
+	public *fault.Error // Unavailable
+	after  time.Duration
+	causes []error
 }
 
 // Error implements error.
-func (f *failure) Error() string { return f.text }
+func (f *failure) Error() string { return f.public.Error() }
 
-// Unwrap returns the causes.
-func (f *failure) Unwrap() []error { return f.cause }
+// Unwrap returns what a client is told, and the causes.
+func (f *failure) Unwrap() []error { return append([]error{f.public}, f.causes...) }
 
 // RetryAfter tells when to ask again; 0: that is not known.
 func (f *failure) RetryAfter() time.Duration { return f.after }
 
+// LogValue implements slog.LogValuer: a log is told the cause.
+func (f *failure) LogValue() slog.Value {
+	return slog.StringValue(f.Error() + ": " + f.causes[0].Error())
+}
+
 // unanswered tells why there is no answer. A proxy.Failure is in its chain and, where the answer was late, context.DeadlineExceeded.
-func (m *Model) unanswered(ctx context.Context, err error) error {
+func unanswered(ctx context.Context, err error) error {
 	why := proxy.Broken
 	if f, ok := errors.AsType[*proxy.Failure](err); ok {
 		why = f.Why
 	}
-	m.options.Log.LogAttrs(ctx, slog.LevelDebug, "the upstream gave no answer", slog.Any("error", err))
-	f := &failure{cause: []error{err}}
+	f := &failure{causes: []error{err}}
 	switch why {
 	case proxy.Gone:
 		if err := ctx.Err(); err != nil {
@@ -44,16 +48,16 @@ func (m *Model) unanswered(ctx context.Context, err error) error {
 		}
 		return context.Canceled
 	case proxy.Late:
-		f.text = "no answer of the upstream in time"
-		f.cause = append(f.cause, context.DeadlineExceeded)
+		f.public = fault.Unavailablef("no answer of the upstream in time")
+		f.causes = append(f.causes, context.DeadlineExceeded)
 	case proxy.Down:
-		f.text, f.after = "the upstream cannot be reached", time.Second
+		f.public, f.after = fault.Unavailablef("the upstream cannot be reached"), time.Second
 	case proxy.Full:
-		f.text, f.after = "the upstream has as many requests as it takes", time.Second
+		f.public, f.after = fault.Unavailablef("the upstream has as many requests as it takes"), time.Second
 	case proxy.Broken:
-		f.text = "the upstream hung up, or what it sent is no answer"
+		f.public = fault.Unavailablef("the upstream hung up, or what it sent is no answer")
 	}
-	return fault.Unavailablef("%w", f)
+	return f
 }
 
 // maxRetryAfter bounds what an upstream says about when to ask again.
@@ -72,12 +76,14 @@ func refused(a *proxy.Answer) error {
 		return fault.Invalidf("the upstream refuses the request: %s", said)
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable,
 		http.StatusGatewayTimeout:
-		f := &failure{text: "the upstream is not available now (" + strconv.Itoa(a.Status) + ")", after: time.Second}
+		f := &failure{
+			public: fault.Unavailablef("the upstream is not available now (%d)", a.Status), after: time.Second,
+			causes: []error{errors.New(a.Instance + " says: " + said)},
+		}
 		if seconds, err := strconv.ParseUint(first(a.Header, "Retry-After"), 10, 31); err == nil {
 			f.after = min(max(time.Duration(seconds)*time.Second, time.Second), maxRetryAfter)
 		}
-		f.cause = []error{fault.Unavailablef("the upstream answers %d: %s", a.Status, said)}
-		return fault.Unavailablef("%w", f)
+		return f
 	}
 	return fault.Internalf("the upstream answers %d: %s", a.Status, said)
 }

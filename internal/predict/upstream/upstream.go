@@ -15,12 +15,12 @@
 // is opened again.
 //
 // The rows of a request stay one request. Its id is passed on: as Open Inference's id, as Seldon's meta.puid and Seldon-Puid, and to all as
-// X-Request-Id. Explanations and feedback are not passed on; what an upstream offers of them is asked for at the upstream itself.
+// X-Request-Id. Calls for explanations and feedback are not passed on. An upstream explains where it gives wire.Contributions as an output
+// that is asked for by name, as another Serin does over Open Inference.
 package upstream
 
 import (
 	"context"
-	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -71,8 +71,7 @@ type Options struct {
 	// Signature is what the model takes and gives. Without inputs, or without outputs, those are asked of the upstream.
 	Signature tensor.Signature
 
-	AnswerBytes int          // the most bytes of an answer; 32 MiB
-	Log         *slog.Logger // nil: nothing is logged
+	AnswerBytes int // the most bytes of an answer; 32 MiB
 }
 
 const defaultAnswerBytes = 32 << 20
@@ -94,9 +93,9 @@ var _ predict.Model = (*Model)(nil)
 // Signature implements predict.Model. Without outputs, they are as they come.
 func (m *Model) Signature() tensor.Signature { return m.signature }
 
-// Open asks the upstream what its model takes and gives, unless the options say it, and makes a model of it. An upstream that cannot be asked
-// now is Unavailable; one that does not know the model is NotFound; one whose document cannot be used is Internal. Options that make no
-// sense are Invalid: to try again will not help.
+// Open asks the upstream what its model takes and gives, unless the options say it, and makes a model of it. It asks once, for three
+// documents at most, each of which may take until ctx ends. An upstream that cannot be asked now is Unavailable; one that does not know the
+// model is NotFound; one whose document cannot be used is Internal. Options that make no sense are Invalid: to try again will not help.
 func Open(ctx context.Context, o Options) (*Model, error) {
 	m, err := newModel(o)
 	if err != nil {
@@ -122,9 +121,6 @@ func newModel(o Options) (*Model, error) {
 	m := &Model{options: o, path: o.Path}
 	if o.AnswerBytes <= 0 {
 		m.options.AnswerBytes = defaultAnswerBytes
-	}
-	if o.Log == nil {
-		m.options.Log = slog.New(slog.DiscardHandler)
 	}
 	name := url.PathEscape(o.Model)
 	var own string

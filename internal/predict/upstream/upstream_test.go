@@ -194,6 +194,9 @@ func TestWhatGoesWrongIsToldToThoseItConcerns(t *testing.T) {
 		again := ""
 		if f, ok := errors.AsType[*failure](err); ok {
 			again = f.RetryAfter().String()
+			if logged := f.LogValue().String(); !strings.HasPrefix(logged, err.Error()+": ") || errors.Is(tt.is, secret) && !strings.Contains(logged, secret.Error()) {
+				t.Errorf("%s: logged as %s", what, logged)
+			}
 		}
 		if again != tt.again {
 			t.Errorf("%s: ask again in %q, want %q", what, again, tt.again)
