@@ -41,16 +41,44 @@ const (
 	deadPeer = time.Minute
 )
 
-// dataServer returns a server with limits that a slow or hostile client runs into; h2 without TLS included. How long a client may take to
-// read its answer is bounded where the answer is written: from the first byte of a request on, a model may take long.
-func dataServer(handler http.Handler, l config.ServerLimits, log *slog.Logger) *http.Server {
-	s := controlServer(handler, l, log)
-	s.ReadTimeout = l.Read
-	return s
+// webServer is a server of HTTP.
+type webServer interface {
+	Serve(l net.Listener) error
+	Shutdown(ctx context.Context) error
+	Close() error
 }
 
-// controlServer is dataServer without a bound on how long a body or an answer may take: models are uploaded, and logs are watched.
-func controlServer(handler http.Handler, l config.ServerLimits, log *slog.Logger) *http.Server {
+// guarded is net/http's server behind the guard.
+type guarded struct{ *http.Server }
+
+// Serve implements webServer.
+func (s guarded) Serve(l net.Listener) error {
+	s.ConnState = frontdoor.ConnState
+	return s.Server.Serve(frontdoor.Listen(l))
+}
+
+// dataServer returns a server with limits that a slow or hostile client runs into; h2 without TLS included. How long a client may take to
+// read its answer is bounded where the answer is written: from the first byte of a request on, a model may take long.
+func dataServer(handler http.Handler, l config.ServerLimits, log *slog.Logger) *frontdoor.Server {
+	s := limited(handler, l, log)
+	s.ReadTimeout = l.Read
+	return frontdoor.NewServer(s)
+}
+
+// metricsServer is for who scrapes metrics, and nothing else.
+func metricsServer(handler http.Handler, l config.ServerLimits, log *slog.Logger) webServer {
+	s := limited(handler, l, log)
+	s.ReadTimeout, s.WriteTimeout = l.Read, l.Write
+	return guarded{s}
+}
+
+// controlServer has no bound on how long a body or an answer may take: models are uploaded, and logs are watched.
+func controlServer(handler http.Handler, l config.ServerLimits, log *slog.Logger) webServer {
+	return guarded{limited(handler, l, log)}
+}
+
+// limited is what all servers have in common.
+func limited(handler http.Handler, l config.ServerLimits, log *slog.Logger) *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -91,7 +119,7 @@ func largestBody(c *config.Config) int64 {
 }
 
 // serveHTTP serves on l until ctx ends, then waits for requests in flight, at most for what drain says then.
-func serveHTTP(ctx context.Context, l net.Listener, s *http.Server, drain func() time.Duration, log *slog.Logger) error {
+func serveHTTP(ctx context.Context, l net.Listener, s webServer, drain func() time.Duration, log *slog.Logger) error {
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		// ctx has ended; the requests in flight have their own time.
@@ -105,8 +133,7 @@ func serveHTTP(ctx context.Context, l net.Listener, s *http.Server, drain func()
 		}
 		stopped <- err
 	})
-	s.ConnState = frontdoor.ConnState
-	err := s.Serve(frontdoor.Listen(l))
+	err := s.Serve(l)
 	if !stop() { // it has begun: its word is the last
 		return <-stopped
 	}

@@ -219,7 +219,7 @@ func (s *server) run(ctx context.Context) (err error) {
 func (s *server) serve(ctx context.Context, g *errgroup.Group) {
 	limits, log := s.settings.Load().Server.Limits, s.options.Log
 	drain := func() time.Duration { return s.settings.Load().Server.Drain }
-	serve := func(l net.Listener, server *http.Server) {
+	serve := func(l net.Listener, server webServer) {
 		g.Go(func() error { return serveHTTP(ctx, l, server, drain, log) })
 	}
 	serve(s.http, dataServer(s.parting, limits, log))
@@ -228,9 +228,7 @@ func (s *server) serve(ctx context.Context, g *errgroup.Group) {
 	if s.scraped != nil {
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", s.metrics)
-		scraped := dataServer(mux, limits, log)
-		scraped.WriteTimeout = limits.Write
-		serve(s.scraped, scraped)
+		serve(s.scraped, metricsServer(mux, limits, log))
 	}
 	rpc := s.gateway.NewGRPC(grpcOptions(limits, s.grpcBody)...)
 	health.RegisterHealthServer(rpc, grpcHealth{gateway: s.gateway})

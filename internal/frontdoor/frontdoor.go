@@ -1,9 +1,9 @@
-// Package frontdoor stands between a listener and net/http's server. It lets through only what has one reading: requests of HTTP/1.x
-// whose framing no two servers in a row can understand differently (RFC 9112, sections 2 to 7), and connections that begin with the
-// preface of h2.
+// Package frontdoor stands behind a listener. Its guard lets through only what has one reading: requests of HTTP/1.x whose framing no two
+// servers in a row can understand differently (RFC 9112, sections 2 to 7), and connections that begin with the preface of h2. Behind the
+// guard is net/http's server (Listen), or one of this package for HTTP/1.1 (Server), which takes less of everything.
 //
-// It parses no more than framing needs, changes no byte, and leaves all else to net/http, which reads the same bytes after it. Where
-// net/http alone is laxer, a request is refused here: lines that end in a bare line feed, values folded over lines, Content-Length beside
+// The guard parses no more than framing needs and changes no byte: whichever server it is reads the same bytes after it. Where net/http
+// alone is laxer, a request is refused here: lines that end in a bare line feed, values folded over lines, Content-Length beside
 // Transfer-Encoding or twice, Transfer-Encoding from a client of HTTP/1.0, whitespace in a chunk's size, extensions of chunks without end.
 package frontdoor
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -17,7 +18,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// door is net/http's server behind the guard, and what its handler saw.
+// door is a server behind the guard, and what its handler saw.
 type door struct {
 	address string
 
@@ -26,18 +27,33 @@ type door struct {
 	saw  []seen
 }
 
-func openDoor(t testing.TB) *door {
+// doors are net/http's server behind the guard, and the server of this package.
+func openDoors(t testing.TB) [2]*door {
 	t.Helper()
-	d := &door{}
+	theirs, ours := &door{}, &door{}
+	theirs.address = openTheirs(t, theirs)
+	ours.address = openOurs(t, ours, nil).address
+	return [2]*door{theirs, ours}
+}
+
+// limited is a server of net/http with limits of time.
+func limited(h http.Handler) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler: h, ConnState: ConnState, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10, Protocols: &protocols,
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+}
+
+func openTheirs(t testing.TB, h http.Handler) (address string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	s := &http.Server{Handler: d, ConnState: ConnState, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10, Protocols: &protocols}
-	d.address = l.Addr().String()
+	s := limited(h)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(Listen(l)) }()
 	t.Cleanup(func() {
@@ -46,7 +62,35 @@ func openDoor(t testing.TB) *door {
 			t.Error(err)
 		}
 	})
-	return d
+	return l.Addr().String()
+}
+
+// opened is a running server of this package.
+type opened struct {
+	*Server
+	address string
+	ended   chan error
+}
+
+func openOurs(t testing.TB, h http.Handler, change func(*http.Server)) *opened {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	like := limited(h)
+	if change != nil {
+		change(like)
+	}
+	o := &opened{NewServer(like), l.Addr().String(), make(chan error, 1)}
+	go func() { o.ended <- o.Serve(l) }()
+	t.Cleanup(func() {
+		o.Close()
+		if err := <-o.ended; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	return o
 }
 
 // ServeHTTP writes down what it sees.
@@ -144,8 +188,27 @@ func cut(t *rapid.T, stream string) (pieces []string) {
 	return append(pieces, stream)
 }
 
+// both sends a stream to both servers, holds what each handler saw against the reference, and one against the other.
+func both(t rapid.TB, doors [2]*door, idle bool, pieces ...string) []seen {
+	t.Helper()
+	stream := strings.Join(pieces, "")
+	theirs, _ := doors[0].send(t, idle, pieces...)
+	ours, _ := doors[1].send(t, idle, pieces...)
+	agrees(t, stream, idle, theirs)
+	agrees(t, stream, idle, ours)
+	for i := range min(len(theirs), len(ours)) {
+		if theirs[i].Broken && ours[i].Broken {
+			theirs[i].Body = ours[i].Body
+		}
+	}
+	if diff := cmp.Diff(theirs, ours); diff != "" && !idle {
+		t.Fatalf("%q\nis seen otherwise by net/http (-) than by us (+): %s", stream, diff)
+	}
+	return ours
+}
+
 func TestWellFormedRequestsAreSeenAsTheyAre(t *testing.T) {
-	d := openDoor(t)
+	d := openDoors(t)
 	rapid.Check(t, func(t *rapid.T) {
 		stream, want := "", []seen(nil)
 		for i := range rapid.IntRange(1, 3).Draw(t, "requests") {
@@ -155,7 +218,7 @@ func TestWellFormedRequestsAreSeenAsTheyAre(t *testing.T) {
 		if diff := cmp.Diff(want, reference(stream)); diff != "" {
 			t.Fatalf("the reference reads %q otherwise: %s", stream, diff)
 		}
-		saw, _ := d.send(t, false, cut(t, stream)...)
+		saw := both(t, d, false, cut(t, stream)...)
 		if diff := cmp.Diff(want, saw); diff != "" {
 			t.Errorf("%q: %s", stream, diff)
 		}
@@ -172,7 +235,7 @@ var scraps = []string{
 }
 
 func TestMutatedFramingIsNeverReadAsMoreOrOtherRequests(t *testing.T) {
-	d := openDoor(t)
+	d := openDoors(t)
 	refused, whole := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		stream := ""
@@ -186,8 +249,7 @@ func TestMutatedFramingIsNeverReadAsMoreOrOtherRequests(t *testing.T) {
 			stream = stream[:from] + rapid.SampledFrom(append(scraps, "")).Draw(t, "scrap") + stream[to:]
 		}
 		idle := rapid.Bool().Draw(t, "idle")
-		saw, _ := d.send(t, idle, cut(t, stream)...)
-		agrees(t, stream, idle, saw)
+		saw := both(t, d, idle, cut(t, stream)...)
 		if len(saw) == len(reference(stream)) {
 			whole++
 		} else {
@@ -200,11 +262,10 @@ func TestMutatedFramingIsNeverReadAsMoreOrOtherRequests(t *testing.T) {
 }
 
 func FuzzFraming(f *testing.F) {
-	d := openDoor(f)
+	d := openDoors(f)
 	f.Fuzz(func(t *testing.T, stream string, at uint16) {
 		k := min(int(at), len(stream))
-		saw, _ := d.send(t, at%2 == 1, stream[:k], stream[k:])
-		agrees(t, stream, at%2 == 1, saw)
+		both(t, d, at%2 == 1, stream[:k], stream[k:])
 	})
 }
 
@@ -242,11 +303,7 @@ func BenchmarkScan(b *testing.B) {
 }
 
 func TestATakenConnectionIsLeftAlone(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &http.Server{ConnState: ConnState, ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		c, rw, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
@@ -259,24 +316,23 @@ func TestATakenConnectionIsLeftAlone(t *testing.T) {
 			t.Error(err)
 		}
 		_, _ = io.WriteString(c, line)
-	})}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(Listen(l)) }()
-	defer func() { s.Close(); <-ended }()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-	r := bufio.NewReader(c)
-	for line := ""; line != "\r\n"; {
-		if line, err = r.ReadString('\n'); err != nil {
+	})
+	for what, address := range map[string]string{"net/http": openTheirs(t, handler), "ours": openOurs(t, handler, nil).address} {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	fmt.Fprint(c, "\x00 not: HTTP\n")
-	if line, err := r.ReadString('\n'); line != "\x00 not: HTTP\n" {
-		t.Errorf("%q, %v", line, err)
+		defer c.Close()
+		fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		r := bufio.NewReader(c)
+		for line := ""; line != "\r\n"; {
+			if line, err = r.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fmt.Fprint(c, "\x00 not: HTTP\n")
+		if line, err := r.ReadString('\n'); line != "\x00 not: HTTP\n" {
+			t.Errorf("%s: %q, %v", what, line, err)
+		}
 	}
 }
