@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync"
+	"time"
 )
 
 // What is logged of requests: all of them, those that fail, or those alone that fail by a fault of ours.
@@ -35,6 +37,13 @@ func (g *Gateway) access(ctx context.Context, q *question, b *buffers, a answere
 	if !g.options.Log.Enabled(ctx, level) {
 		return
 	}
+	left := uint64(0)
+	if q.service != nil && level > slog.LevelInfo && (b.decision.fellBack || q.place.label == passLabel) {
+		var tell bool
+		if left, tell = q.service.troubles.tell(b.decision.at); !tell {
+			return
+		}
+	}
 	attrs := make([]slog.Attr, 0, 10)
 	d := &b.decision
 	if !d.id.IsZero() {
@@ -51,8 +60,39 @@ func (g *Gateway) access(ctx context.Context, q *question, b *buffers, a answere
 	if instance := b.pass.answer.Instance; instance != "" {
 		attrs = append(attrs, slog.String("instance", instance))
 	}
+	if left > 0 {
+		attrs = append(attrs, slog.Uint64("leftOut", left))
+	}
 	if a.err != nil {
 		attrs = append(attrs, slog.Any("error", a.err))
 	}
 	g.options.Log.LogAttrs(ctx, level, text, attrs...)
+}
+
+// troublesTold is how many failures of a service's upstreams are logged in a second. An outage is one thing to tell, however many requests
+// meet it.
+const troublesTold = 5
+
+// troubles counts failures that are logged, and those that are not.
+type troubles struct {
+	mu     sync.Mutex
+	second int64
+	told   int
+	left   uint64
+}
+
+// tell tells whether one more failure is logged, and how many were not since the last one that was.
+func (t *troubles) tell(at time.Time) (left uint64, tell bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if second := at.Unix(); second != t.second {
+		t.second, t.told = second, 0
+	}
+	if t.told >= troublesTold {
+		t.left++
+		return 0, false
+	}
+	t.told++
+	left, t.left = t.left, 0
+	return left, true
 }

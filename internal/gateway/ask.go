@@ -83,8 +83,9 @@ func (g *Gateway) attempt(b *buffers, c *call, q *question, id string, begin tim
 	if request.ID != "" && len(request.ID) <= maxRequestID {
 		d.requestID = request.ID
 	}
-	if request.ID == "" && d.live.Runtime == RuntimeUpstream { // so that it can be found in the upstream's log; answers echo the client's own
-		request.ID = cmp.Or(id, d.id.String())
+	upstream := d.answered.options.Upstream != nil
+	if upstream && request.ID == "" {
+		request.ID = d.id.String() // for logs on both sides
 	}
 	if own := ownTimeout(exchange); own > 0 && own < patience {
 		patience = own
@@ -95,7 +96,7 @@ func (g *Gateway) attempt(b *buffers, c *call, q *question, id string, begin tim
 	response, err := d.live.Model.Predict(ctx, request)
 	asked := time.Now()
 	b.spent.model = asked.Sub(decoded)
-	if d.answered.options.Upstream != nil {
+	if upstream {
 		d.upstream += b.spent.model
 	}
 	if err == nil {
@@ -105,7 +106,7 @@ func (g *Gateway) attempt(b *buffers, c *call, q *question, id string, begin tim
 		err = promised(d.live.Model.Signature(), request, response)
 	}
 	if err != nil {
-		d.timedOut = errors.Is(ctx.Err(), context.DeadlineExceeded)
+		d.timedOut = errors.Is(ctx.Err(), context.DeadlineExceeded) || upstream && errors.Is(err, context.DeadlineExceeded)
 		d.hurried = d.timedOut && asked.Before(begin.Add(q.service.options.Timeout))
 		return late(ctx, c.ctx, err, patience)
 	}

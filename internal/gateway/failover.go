@@ -89,7 +89,10 @@ func (d *decision) failOver() bool {
 
 // another finds another variant after a failure, where the service wants that and there is time left.
 func (g *Gateway) another(d *decision, f failure, until time.Time) bool {
-	if !d.service.options.Failover || f == none || f == tooLate || !time.Now().Before(until) {
+	switch {
+	case !d.service.options.Failover, f == none, f == tooLate, !time.Now().Before(until):
+		return false
+	case f == crowded: // others would soon be, too
 		return false
 	}
 	first := d.answered

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -81,8 +82,8 @@ func TestAnotherVariantStandsInForOneThatFails(t *testing.T) {
 		{name: "broken", method: "PUT", canary: failing(proxy.Broken, true), stable: saying(200), status: 200, answered: "stable", class: event.Server},
 		{name: "broken, and a POST", method: "POST", canary: failing(proxy.Broken, true), stable: saying(200), status: 502, answered: "canary", class: event.Server},
 		{name: "broken before it was sent", method: "POST", canary: failing(proxy.Broken, false), stable: saying(200), status: 200, answered: "stable", class: event.Server},
-		{name: "full", method: "POST", canary: failing(proxy.Full, false), stable: saying(200), status: 200, answered: "stable", class: event.Server},
-		{name: "full everywhere", method: "POST", canary: failing(proxy.Full, false), stable: failing(proxy.Full, false), fallback: stand, status: 299, answered: "fallback", class: event.Server, why: "overload"},
+		{name: "full", method: "POST", canary: failing(proxy.Full, false), stable: saying(200), status: 503, answered: "canary", class: event.Server},
+		{name: "full, with a fallback", method: "POST", canary: failing(proxy.Full, false), stable: saying(200), fallback: stand, status: 299, answered: "fallback", class: event.Server, why: "overload"},
 		{name: "late", method: "GET", canary: failing(proxy.Late, true), stable: saying(200), status: 504, answered: "canary", class: event.Timeout},
 		{name: "late, with a fallback", method: "GET", canary: failing(proxy.Late, true), stable: saying(200), fallback: stand, status: 299, answered: "fallback", class: event.Timeout, why: "timeout"},
 		{name: "nothing to ask", method: "POST", canary: &scripted{absent: true, failure: failing(proxy.Down, false).failure}, stable: saying(200), status: 200, answered: "stable", class: event.Server},
@@ -338,5 +339,26 @@ func TestAShedRequestIsAnsweredBeforeItsBody(t *testing.T) {
 	}
 	if p.counted("fallbacks", "movies", "stable", "overload") != 1 || decisions[0].Answered != "fallback" {
 		t.Errorf("written: %+v", decisions)
+	}
+}
+
+// An outage is told a few times a second, whatever number of requests meet it.
+func TestAnOutageDoesNotFloodTheLog(t *testing.T) {
+	var log strings.Builder
+	g := New(Options{Log: slog.New(slog.NewTextHandler(&log, nil)), Now: func() time.Time { return time.Unix(100, 0) }})
+	for _, fallback := range []*Fallback{nil, {Status: 200}} {
+		s := upstreamService("movies", nil, failing(proxy.Down, false))
+		s.options.Prefixes, s.options.Fallback = []Prefix{{Path: "/"}}, fallback
+		g.SetServices([]*Service{s})
+		log.Reset()
+		for range 100 {
+			g.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+		}
+		if n := strings.Count(log.String(), "\n"); n != troublesTold || !strings.Contains(log.String(), "10.1.2.3") {
+			t.Errorf("%d lines:\n%s", n, log.String())
+		}
+		if left, tell := s.troubles.tell(time.Unix(101, 0)); left != 100-troublesTold || !tell {
+			t.Errorf("%d are told to be left out", left)
+		}
 	}
 }

@@ -162,7 +162,7 @@ func (m *metrics) expect(s *Service) {
 			if s.options.Fallback != nil {
 				m.fallbacks.WithLabelValues(s.Name(), v.Name(), f.String())
 			}
-			if s.options.Failover && f != tooLate {
+			if s.options.Failover && (f == erred || f == unready) {
 				m.failovers.WithLabelValues(s.Name(), v.Name(), f.String())
 			}
 		}

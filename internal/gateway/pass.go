@@ -232,6 +232,7 @@ func (b *buffers) unanswered(err error) error {
 	switch f.Why {
 	case proxy.Late:
 		d.timedOut = true
+		d.hurried = errors.Is(b.http.r.Context().Err(), context.DeadlineExceeded)
 		return &unanswered{http.StatusGatewayTimeout, fault.Unavailablef("no answer within %v", d.service.options.Timeout), f}
 	case proxy.Broken:
 		return &unanswered{http.StatusBadGateway, fault.Unavailablef("service %q broke off its answer", d.service.Name()), f}

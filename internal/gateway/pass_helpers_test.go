@@ -173,9 +173,14 @@ func (p *passing) dial(t testing.TB) net.Conn {
 	return c
 }
 
-// written returns what was counted, by variant, and the decisions, once n requests have been counted.
-func (p *passing) written(t testing.TB, n uint64) (map[string]*event.Tally, []event.Decision) {
+// written returns what was counted, by variant, and the decisions; where n is given, once so many requests have been counted, as a handler of
+// h2 may outlive its connection.
+func (p *passing) written(t testing.TB, wait ...uint64) (map[string]*event.Tally, []event.Decision) {
 	t.Helper()
+	n := uint64(0)
+	for _, w := range wait {
+		n += w
+	}
 	for end := time.Now().Add(soonEnough); p.recorder.tallies.requests() < n; runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatalf("%d of %d requests are counted", p.recorder.tallies.requests(), n)

@@ -127,6 +127,10 @@ func (g *Gateway) relay(b *buffers, sent error, stream bool) (status int, err er
 				sent = nil
 			}
 		}
+		if _, bad := errors.AsType[*badAnswer](sent); bad {
+			p.broken = true
+			return g.brokenOff(d, p, sent)
+		}
 		if sent != nil {
 			return p.left(stream), nil
 		}

@@ -102,16 +102,10 @@ func (in *incoming) ended() (bad error, late bool) {
 	return in.bad, in.late
 }
 
-// linger is how long a client whose body nobody wants may go on sending. To close at once would take the answer away from it.
-const linger = time.Second
-
-// stop lets go of it. Nobody reads it any more.
+// stop lets go of it.
 func (in *incoming) stop() {
 	in.forever()
 	in.end()
-	if !in.whole() {
-		_ = in.control.SetReadDeadline(time.Now().Add(linger))
-	}
 }
 
 // whole tells whether all of it has come.
@@ -126,5 +120,29 @@ func (in *incoming) whole() bool {
 func (b *buffers) endConnection() {
 	if in := b.pass.incoming; in != nil && b.http.r.ProtoMajor == 1 && !in.whole() {
 		b.http.w.Header()["Connection"] = []string{"close"}
+	}
+}
+
+// lingering is how long a client that is still sending may take to notice that it has been answered.
+const lingering = time.Second
+
+// linger ends the connection of a client that is answered while it is still sending. To close it at once could cost the answer: the client's
+// system throws away what has not been read when it hears that what it sent was refused. (RFC 9112, section 9.6.)
+func (in *incoming) linger(answer http.Header) {
+	if in.whole() {
+		return
+	}
+	if len(answer["Content-Length"]) == 0 || in.control.Flush() != nil { // net/http has to end the answer
+		in.Close()
+		return
+	}
+	c, _, err := in.control.Hijack()
+	if err != nil { // h2, which ends the one request alone
+		return
+	}
+	defer c.Close()
+	if half, ok := c.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_ = c.SetReadDeadline(time.Now().Add(lingering))
+		_, _ = io.Copy(io.Discard, c)
 	}
 }

@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 )
@@ -14,6 +16,8 @@ const (
 	grpcStatus  = "Grpc-Status"
 	grpcMessage = "Grpc-Message"
 )
+
+const grpcTimeout = "Grpc-Timeout" // how long the caller waits
 
 // refuseRPC answers a call of gRPC with an error: a header alone, of HTTP's status 200, that has gRPC's.
 func (g *Gateway) refuseRPC(w http.ResponseWriter, status int, late bool, err error) {
@@ -55,7 +59,54 @@ func (b *buffers) statusOfRPC() int {
 	}
 	status, f := statusOfCode(codes.Code(code))
 	b.decision.failed(f)
+	b.decision.hurried = f == tooLate && b.hurries()
 	return status
+}
+
+// hurries tells whether the caller waits for less time than the service promises.
+func (b *buffers) hurries() bool {
+	values := b.http.r.Header[grpcTimeout]
+	if len(values) == 0 {
+		return false
+	}
+	own, ok := parseTimeout(values[0])
+	return ok && own < b.decision.service.options.Timeout
+}
+
+// timeoutUnits are those of Grpc-Timeout, the finest first.
+var timeoutUnits = [...]struct {
+	name byte
+	unit time.Duration
+}{{'n', time.Nanosecond}, {'u', time.Microsecond}, {'m', time.Millisecond}, {'S', time.Second}, {'M', time.Minute}, {'H', time.Hour}}
+
+// mostTimeout is one more than the number that a timeout may have, of 8 digits.
+const mostTimeout = 100_000_000
+
+// parseTimeout reads how long a caller of gRPC waits.
+func parseTimeout(text string) (time.Duration, bool) {
+	if len(text) < 2 || len(text) > 9 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(text[:len(text)-1], 10, 32)
+	if err != nil {
+		return 0, false
+	}
+	for _, u := range timeoutUnits {
+		if u.name == text[len(text)-1] {
+			return time.Duration(min(n, uint64(math.MaxInt64/u.unit))) * u.unit, true
+		}
+	}
+	return 0, false
+}
+
+// timeoutText writes it, in the finest unit in which it has room.
+func timeoutText(d time.Duration) string {
+	for _, u := range timeoutUnits {
+		if n := d / u.unit; n < mostTimeout {
+			return strconv.FormatInt(int64(max(n, 0)), 10) + string(u.name)
+		}
+	}
+	return strconv.Itoa(mostTimeout-1) + "H"
 }
 
 // statusOfCode returns the HTTP status that is the like of a gRPC code, and how a variant that answered it has failed.

@@ -15,8 +15,8 @@ const leastRPCMessage = 64 << 20
 const streamWorkers = 64
 
 // NewGRPC returns a gRPC server with the data plane on it: Open Inference and Seldon, and reflection that tells of them. Whatever else is
-// registered on it speaks protobuf as ever. The services of now say how large a message may be that one of later takes: no larger than
-// theirs, or 64 MiB.
+// registered on it speaks protobuf as ever; what is not is passed on, if it comes under a service's host or prefix. The services of now say
+// how large a message may be that one of later takes: no larger than theirs, or 64 MiB.
 func (g *Gateway) NewGRPC(options ...grpc.ServerOption) *grpc.Server {
 	most := int64(leastRPCMessage)
 	for _, s := range g.Services() {
@@ -24,6 +24,7 @@ func (g *Gateway) NewGRPC(options ...grpc.ServerOption) *grpc.Server {
 	}
 	s := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.ForceServerCodecV2(Codec()), grpc.MaxRecvMsgSize(int(most)), grpc.NumStreamWorkers(streamWorkers),
+		grpc.UnknownServiceHandler(g.passGRPC),
 		grpc.RPCDecompressor(deflate{most}), //nolint:staticcheck // what replaces it is told to the whole process, by init
 	}, options...)...)
 	g.RegisterGRPC(s)

@@ -22,6 +22,7 @@ type Service struct {
 	shadows  []*shadowed
 	policy   atomic.Pointer[traffic.Policy]
 	inFlight atomic.Int64 // requests being answered
+	troubles troubles
 }
 
 // ServiceOptions are a service's settings; they never change while it lives.
