@@ -165,7 +165,7 @@ func speed(micros *float64) string {
 // versionText is enough of a version to tell it from others.
 func versionText(version string) string {
 	if strings.HasPrefix(version, "sha256:") || version == "" {
-		return shortDigest(version)
+		return shortVersion(version)
 	}
 	return oneLine(version)
 }
