@@ -64,7 +64,7 @@ func showShadows(say *speaker, w io.Writer, r api.ShadowReport, service string) 
 }
 
 func showShadow(say *speaker, w io.Writer, s *api.Shadow) {
-	fmt.Fprintf(w, "%s: %s %s beside %s %s, by %s\n", s.Service, s.Shadow, versionText(s.ShadowVersion), s.Variant, versionText(s.Version), s.Rule)
+	fmt.Fprintf(w, "%s: %s %s beside %s %s, by %s\n", s.Service, s.Shadow, shortVersion(s.ShadowVersion), s.Variant, shortVersion(s.Version), s.Rule)
 	fmt.Fprintf(w, "  %s\n", s.Says)
 	if s.Pairs > 0 {
 		fmt.Fprintf(w, "  it goes by users: were all answers to a user alike, these would be worth %.0f users who ask once\n", s.Users)
@@ -160,14 +160,6 @@ func speed(micros *float64) string {
 		return "-"
 	}
 	return millis(*micros)
-}
-
-// versionText is enough of a version to tell it from others.
-func versionText(version string) string {
-	if strings.HasPrefix(version, "sha256:") || version == "" {
-		return shortDigest(version)
-	}
-	return oneLine(version)
 }
 
 // histogram is a row for each bin that is not empty.
