@@ -103,11 +103,9 @@ func TestWhatIsTooMuchIsRefusedAndTheRestIsInTime(t *testing.T) {
 		each    time.Duration
 		times   float64 // its capacity
 	}{
-		{"twice what it can do", 8, 10 * time.Millisecond, 2},
 		{"five times", 8, 10 * time.Millisecond, 5},
 		{"one worker, twice", 1, 50 * time.Millisecond, 2},
 		{"one worker, five times", 1, 50 * time.Millisecond, 5},
-		{"many that are slow, twice", 100, 200 * time.Millisecond, 2},
 		{"many that are slow, five times", 100, 200 * time.Millisecond, 5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -140,7 +138,7 @@ func TestWhatIsTooMuchIsRefusedAndTheRestIsInTime(t *testing.T) {
 // TestTooMuchForUnequalInstances has two instances, one three times as fast, that take as long as chance has it. Outlier
 // detection is off: one that answers nothing for a second, as it is overrun, is one that hangs for all that can be seen from here.
 func TestTooMuchForUnequalInstances(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := newGroup(t, 2, func(o *Options) {
@@ -169,12 +167,12 @@ func TestTooMuchForUnequalInstances(t *testing.T) {
 }
 
 func TestWhatIsSlowByItselfIsNotRefused(t *testing.T) {
-	for _, each := range []time.Duration{500 * time.Millisecond, 800 * time.Millisecond, 950 * time.Millisecond} {
+	for _, each := range []time.Duration{500 * time.Millisecond, 900 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
 			g := newGroup(t, 1, real)
 			g.all((&shop{workers: 1000, each: each}).exchange)
-			n := crowd(t, g, 200, time.Minute, 0)
-			if n.refused > 12000/20 || n.late+n.other > 0 {
+			n := crowd(t, g, 100, time.Minute, 0)
+			if n.refused > 6000/20 || n.late+n.other > 0 {
 				t.Errorf("of an upstream that takes %v whatever there is to do: %+v", each, n)
 			}
 		})

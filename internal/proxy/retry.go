@@ -14,7 +14,7 @@ import (
 //   - hung up or sent no answer ("reset"), or
 //   - answered with a status that Retry.On names,
 //
-// of which the last two hold for Safe requests whose body is here alone: an instance may have acted on them. What was not sent makes no
+// of which the last two hold only for requests that are Safe and whose body is here: an instance may have acted on them. What was not sent makes no
 // work for anyone. It counts neither as one of Attempts nor against the budget, so that no request is lost because others went to the same
 // instance when that went away. An instance that did not answer in time leaves no time for another.
 

@@ -2,13 +2,21 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/serin-ml/serin/internal/proxy/proxytest"
 )
@@ -111,6 +119,7 @@ func TestWhatHangsIsLateAndThenLeftOut(t *testing.T) {
 }
 
 func TestManyRequestsAtOneThatHangsAllEndAndLeaveNothing(t *testing.T) {
+	before := goleak.IgnoreCurrent()
 	bad := proxytest.Misbehave(t, proxytest.HangAfterAccept)
 	u := upstreamOf(t, func(o *Options) { o.Outlier = nil }, bad)
 	var all sync.WaitGroup
@@ -118,14 +127,24 @@ func TestManyRequestsAtOneThatHangsAllEndAndLeaveNothing(t *testing.T) {
 		all.Go(func() {
 			r := aSecond()
 			r.Deadline = time.Now().Add(100 * time.Millisecond)
-			if err := u.Ask(t.Context(), r, new(Answer)); whyOf(t, err) != Late {
+			if err := u.Ask(t.Context(), r, new(Answer)); whyOf(t, err) != Late && whyOf(t, err) != Full {
 				t.Error(err)
 			}
 		})
 	}
 	all.Wait()
-	if in := u.Instances()[0]; in.Open != 0 || in.InFlight != 0 || u.Stats().InFlight != 0 || in.Lost[Late] != 200 {
+	if in := u.Instances()[0]; in.Open != 0 || in.InFlight != 0 || u.Stats().InFlight != 0 || in.Lost[Late]+u.Stats().Refused != 200 {
 		t.Errorf("%+v, %+v", in, u.Stats())
+	}
+	u.Close()
+	bad.Stop()
+	goleak.VerifyNone(t, before)
+}
+
+// overH2 has the instances be spoken to over h2.
+func overH2(o *Options) {
+	for i, url := range o.Instances {
+		o.Instances[i] = strings.Replace(url, "http:", "h2c:", 1)
 	}
 }
 
@@ -197,6 +216,8 @@ func TestNoSafeRequestIsLostWhileInstancesAreStoppedAndStarted(t *testing.T) {
 		{"drained", (*proxytest.Server).Drain, func(o *Options) { o.FailTimeout, o.Outlier = 20*time.Millisecond, nil }, true},
 		{"killed faster than they are tried again", (*proxytest.Server).Stop, nil, false},
 		{"drained faster than they are tried again", (*proxytest.Server).Drain, nil, false},
+		{"killed, over h2", (*proxytest.Server).Stop, overH2, false},
+		{"drained, over h2", (*proxytest.Server).Drain, overH2, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			slowly := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -341,6 +362,60 @@ func TestKnockingSaysNothingOfOneThatIsNotThere(t *testing.T) {
 		all.Wait()
 	}
 	if in := u.Instances()[0]; u.Available() || in.Requests != 5 || in.Open != 0 {
+		t.Errorf("%+v", in)
+	}
+}
+
+// TestANameThatIsLookedUpIsStillWhoTheCertificateIsFor asks an instance over TLS at an address that its certificate does not name.
+func TestANameThatIsLookedUpIsStillWhoTheCertificateIsFor(t *testing.T) {
+	var host atomic.Pointer[string]
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { host.Store(&r.Host) }))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	at := netip.MustParseAddrPort(server.Listener.Addr().String())
+	for _, scheme := range []string{"https", "h2"} {
+		o := Defaults(fmt.Sprintf("%s://example.com:%d", scheme, at.Port()))
+		o.TLS, o.Resolve = &tls.Config{RootCAs: roots}, time.Hour
+		o.Lookup = func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{at.Addr()}, nil }
+		u, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- u.Run(ctx) }()
+		for end := time.Now().Add(10 * time.Second); !strings.Contains(u.Instances()[0].Address, "127.0.0.1"); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("the name is not looked up")
+			}
+		}
+		var a Answer
+		if err := u.Ask(t.Context(), aSecond(), &a); err != nil {
+			t.Fatal(err)
+		}
+		a.Close()
+		if got, want := *host.Load(), fmt.Sprintf("example.com:%d", at.Port()); got != want {
+			t.Errorf("over %s the Host is %s, want %s", scheme, got, want)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		u.Close()
+	}
+}
+
+func TestAddressesThatAreDeniedAreNotAsked(t *testing.T) {
+	server := proxytest.Serve(t, nil)
+	u := upstreamOf(t, func(o *Options) { o.Deny = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }, server)
+	err := u.Ask(t.Context(), aSecond(), new(Answer))
+	if whyOf(t, err) != Down || !strings.Contains(err.Error(), "denied") || server.Conns() != 0 {
+		t.Errorf("%v, over %d connections", err, server.Conns())
+	}
+	if in := u.Instances()[0]; in.State == Healthy || in.Lost[Down] != 1 {
 		t.Errorf("%+v", in)
 	}
 }
