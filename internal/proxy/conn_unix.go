@@ -41,7 +41,7 @@ func (c *conn) takeTurn(fd uintptr) bool {
 			case nil:
 				t.wrote(n)
 				c.written += uint64(n)
-			case syscall.EINTR:
+			case syscall.EINTR: //nolint:errorlint // a system call's error is its number
 			case syscall.EAGAIN:
 				t.phase = blocked
 				return true
