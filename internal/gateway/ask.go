@@ -85,7 +85,7 @@ func (g *Gateway) attempt(b *buffers, c *call, q *question, id string, begin tim
 	}
 	upstream := d.answered.options.Upstream != nil
 	if upstream && request.ID == "" {
-		request.ID = d.id.String() // for logs on both sides
+		request.ID = cmp.Or(id, d.id.String()) // so that it can be found in the upstream's log; answers echo the client's own
 	}
 	if own := ownTimeout(exchange); own > 0 && own < patience {
 		patience = own
