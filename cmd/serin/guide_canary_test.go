@@ -64,18 +64,18 @@ func TestTheCanaryGuideRunsByCopyAndPaste(t *testing.T) {
 		`canary 50%, stable 50%, by the override`,
 		`canary 20%, stable 80%, by the file`,
 		`Serin-Fallback: timeout`, `\{"movies":\["The General"`,
-		`requests +500 in .* all answered as expected`,
+		`requests +400 in .* all answered as expected`,
 		`movies +canary .* unavailable`,
 		`"model": "1\.4\.0"`, // what a tester gets while the canary hangs
 		`serin_failovers_total\{service="movies",variant="canary",why="unavailable"\} [1-9]`,
 		`serin_fallbacks_total\{service="movies",variant="canary",why="timeout"\} [1-9]`,
 		`"model": "2\.0\.0"`,
-		`requests +300 in .* all answered as expected`,
+		`requests +200 in .* all answered as expected`,
 		`movies +stable +2 instances +1\.4\.0 +degraded`,
 		`movies/stable +healthy`,
-		`requests +1000 in .* all answered as expected`,
+		`requests +800 in .* all answered as expected`,
 		`services changed: movies`,
-		`requests +500 in .* all answered as expected`,
+		`requests +400 in .* all answered as expected`,
 		`movies +stable +2 instances +2\.0\.0 +ready`,
 	} {
 		at := regexp.MustCompile(want).FindStringIndex(rest)
