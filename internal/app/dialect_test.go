@@ -24,8 +24,8 @@ type seldonServer struct {
 
 func (s *seldonServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	switch {
-	case r.URL.Path == "/api/v1.0/predictions":
+	switch r.URL.Path {
+	case "/api/v1.0/predictions":
 		if r.Header.Get("Serin-Shadow") == "true" && r.Header.Get("X-Shadow") == "true" {
 			s.copies.Add(1)
 		}

@@ -201,4 +201,3 @@ func TestInstancesAndWeightsChangeUnderLoadWithoutALostRequest(t *testing.T) {
 	})
 	t.Logf("%d requests", total)
 }
-
