@@ -11,9 +11,7 @@ import (
 )
 
 // AllHosts are the names whose requests come to the service, in lower case.
-func (s *Service) AllHosts() []string { return s.hosts() }
-
-func (s *Service) hosts() (all []string) {
+func (s *Service) AllHosts() (all []string) {
 	for _, h := range withOne(s.Host, s.Hosts) {
 		all = append(all, strings.ToLower(h))
 	}
