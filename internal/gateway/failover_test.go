@@ -221,7 +221,10 @@ func TestPredictionsFailOverAndFallBack(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSplit(t, traffic.Spec{Weights: weights(t, "stable", "50", "canary", "50"), Sticky: byUser}, 0)
 			o := &s.service.options
-			o.Failover, o.Fallback, o.Timeout = !tt.off, tt.fallback, 200*time.Millisecond
+			o.Failover, o.Fallback, o.Timeout = !tt.off, tt.fallback, soonEnough
+			if tt.class == event.Timeout {
+				o.Timeout = 50 * time.Millisecond
+			}
 			stable, canary := s.service.variants[0], s.service.variants[1]
 			stable.Swap(&Live{Model: sevens{}, Name: "m", Number: 1, Digest: "one"})
 			canary.Unload()
