@@ -102,19 +102,23 @@ const next = "GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 // sees are the lines that a witness writes, without "body=" where there is none.
 func sees(lines ...string) []string { return lines }
 
-func TestTheFrontDoorReadsEachRequestInOneWayOrRefusesIt(t *testing.T) {
+// framing is what a client sends on one connection, followed by next, and what becomes of it.
+type framing struct {
+	name   string
+	send   string
+	status []int
+	saw    []string // by the handler
+}
+
+// framings are requests that are well formed, and requests that two servers in a row could read differently.
+func framings() []framing {
 	const host, chunkedHead = "Host: a\r\n", "POST /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 	post := func(headers, body string) string { return "POST /1 HTTP/1.1\r\nHost: a\r\n" + headers + "\r\n" + body }
 	get := func(headers string) string { return "GET /1 HTTP/1.1\r\nHost: a\r\n" + headers + "\r\n" }
 	smuggled := "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 	seenNext := "GET /next host=a body="
 	passed := func(lines ...string) []string { return append(lines, seenNext) }
-	for _, c := range []struct {
-		name   string
-		send   string
-		status []int
-		saw    []string
-	}{
+	return []framing{
 		// What is well formed is seen as it is.
 		{"no body", get(""), []int{200, 200}, passed("GET /1 host=a body=")},
 		{"a length", post("Content-Length: 3\r\n", "abc"), []int{200, 200}, passed("POST /1 host=a body=abc")},
@@ -207,7 +211,11 @@ func TestTheFrontDoorReadsEachRequestInOneWayOrRefusesIt(t *testing.T) {
 		{"a header of 100 kB", get("X: " + strings.Repeat("y", 100_000) + "\r\n"), []int{431}, nil},
 		{"30,000 headers", get(strings.Repeat("X: y\r\n", 30_000)), []int{431}, nil},
 		{"a target of 100 kB", "GET /" + strings.Repeat("y", 100_000) + " HTTP/1.1\r\n" + host + "\r\n", []int{431}, nil},
-	} {
+	}
+}
+
+func TestTheFrontDoorReadsEachRequestInOneWayOrRefusesIt(t *testing.T) {
+	for _, c := range framings() {
 		t.Run(c.name, func(t *testing.T) {
 			h, address := serveWitness(t)
 			status, answers := converse(t, address, c.send+next)

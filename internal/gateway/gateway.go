@@ -178,6 +178,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.StripPrefix("/"+reserved, g.mux).ServeHTTP(w, r)
 		return
 	}
+	if !targeted(r) {
+		g.write(w, r, http.StatusBadRequest, wire.OpenInference{}.Error(nil, http.StatusBadRequest, errTarget))
+		return
+	}
 	h := g.routed(g.services.Load(), r)
 	if p, ok := h.(*passage); ok { // what is passed on has the header that it had
 		p.ServeHTTP(w, r)

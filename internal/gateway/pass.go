@@ -117,6 +117,7 @@ func (g *Gateway) pass(b *buffers, c *call, q *question) (a answered) {
 		defer b.pass.incoming.stop()
 	}
 	if err != nil {
+		b.endConnection()
 		return g.standInPassed(b, err)
 	}
 	defer q.service.leave()
@@ -127,7 +128,9 @@ func (g *Gateway) pass(b *buffers, c *call, q *question) (a answered) {
 	if len(q.service.shadows) > 0 {
 		defer func() { g.shadowPassed(b, c, q, a) }()
 	}
-	switch err = g.askAround(b, c); {
+	err = g.askAround(b, c)
+	b.endConnection()
+	switch {
 	case err != nil:
 		return g.standInPassed(b, err)
 	case d.answered.options.Files != nil:

@@ -64,9 +64,13 @@ func (g *Gateway) deliver(b *buffers, c *call, q *question) answered {
 func copyHeader(to, from http.Header) {
 	for name, values := range from {
 		switch name {
-		case "Set-Cookie": // the sticky cookie stands beside the upstream's own
+		case "Set-Cookie", "Ratelimit", "Ratelimit-Policy": // the sticky cookie, and our limits, stand beside the upstream's own
 			if ours := to[name]; len(ours) > 0 {
 				to[name] = append(ours[:len(ours):len(ours)], values...)
+				continue
+			}
+		case "Ratelimit-Limit", "Ratelimit-Remaining", "Ratelimit-Reset": // of which there is one
+			if len(to[name]) > 0 {
 				continue
 			}
 		case TokenHeader, FallbackHeader:

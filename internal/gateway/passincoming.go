@@ -108,21 +108,32 @@ func (in *incoming) stop() {
 	in.end()
 }
 
+// whole tells whether all of it has come.
+func (in *incoming) whole() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.over
+}
+
+// endConnection has the client's connection be closed behind the answer, which is yet to begin, where the body may not be read to its end:
+// net/http looks after that, but not in full duplex, and would take what is left of the body for the next request.
+func (b *buffers) endConnection() {
+	if in := b.pass.incoming; in != nil && b.http.r.ProtoMajor == 1 && !in.whole() {
+		b.http.w.Header()["Connection"] = []string{"close"}
+	}
+}
+
 // lingering is how long a client that is still sending may take to notice that it has been answered.
 const lingering = time.Second
 
 // linger ends the connection of a client that is answered while it is still sending. To close it at once could cost the answer: the client's
 // system throws away what has not been read when it hears that what it sent was refused. (RFC 9112, section 9.6.)
 func (in *incoming) linger(answer http.Header) {
-	in.mu.Lock()
-	over := in.over
-	in.mu.Unlock()
-	if over {
+	if in.whole() {
 		return
 	}
-	whole := len(answer["Content-Length"]) > 0
-	if !whole || in.control.Flush() != nil {
-		in.Close()
+	if len(answer["Content-Length"]) == 0 || in.control.Flush() != nil {
+		_ = in.control.SetReadDeadline(time.Now().Add(lingering)) // the server reads on, and closes
 		return
 	}
 	c, _, err := in.control.Hijack()

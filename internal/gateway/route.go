@@ -157,10 +157,13 @@ var yielding = []string{"/predict", "/send-feedback", "/invocations", "/ping", "
 // host comes before what it has under all. Both come before Serin's own paths; a path whose routes have other methods is refused only
 // where Serin has none of that path.
 func (g *Gateway) routed(t *table, r *http.Request) http.Handler {
-	if t.own == nil && t.hosts == nil || !strings.HasPrefix(r.URL.Path, "/") {
+	if t.own == nil && t.hosts == nil {
 		return nil
 	}
 	path, _, _ := rawTarget(r)
+	if !strings.HasPrefix(path, "/") {
+		return nil
+	}
 	if t.hosts != nil {
 		if n := t.hosts[hostOf(r)]; n != nil {
 			if h := g.ownAt(n, r, path); h != nil {
