@@ -93,7 +93,7 @@ func (c *framing) pass(t *testing.T, b *backend, address string) {
 		must(t, err)
 		text, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		if err != nil || resp.StatusCode != 200 || string(text) != line {
+		if err != nil || resp.StatusCode != http.StatusOK || string(text) != line {
 			t.Errorf("who came after it was answered %s %q, %v", resp.Status, text, err)
 		}
 		want = append(want, line+" body=after")

@@ -178,8 +178,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.StripPrefix("/"+reserved, g.mux).ServeHTTP(w, r)
 		return
 	}
-	if !targeted(r) {
-		g.write(w, r, http.StatusBadRequest, wire.OpenInference{}.Error(nil, http.StatusBadRequest, errTarget))
+	if err := wellFormed(r); err != nil {
+		g.write(w, r, http.StatusBadRequest, wire.OpenInference{}.Error(nil, http.StatusBadRequest, err))
 		return
 	}
 	h := g.routed(g.services.Load(), r)

@@ -20,20 +20,6 @@ func rawTarget(r *http.Request) (path, query string, hasQuery bool) {
 	return strings.Cut(target, "?")
 }
 
-// targeted tells whether a request has a target that is for a server: a path, a whole URL of http or https, or * of OPTIONS (RFC 9112,
-// section 3.2). CONNECT has one of its own, and is answered as what is not there.
-func targeted(r *http.Request) bool {
-	switch target := r.RequestURI; {
-	case target == "", target[0] == '/', r.Method == http.MethodConnect:
-		return true
-	case target == "*":
-		return r.Method == http.MethodOptions
-	}
-	return r.URL.Host != "" && (r.URL.Scheme == "http" || r.URL.Scheme == "https")
-}
-
-var errTarget = fault.Invalidf("the request's target is neither a path nor a URL of http")
-
 // target returns what an upstream is asked for: the path as it came, or with another prefix, and the query as it came. A target that two
 // servers could read differently is refused: it would have been found by what one of them reads, and be answered by what the other does.
 func (p *passage) target(r *http.Request) (string, error) {
