@@ -218,3 +218,18 @@ func TestWhatIsLeftOfABodyIsNoRequest(t *testing.T) {
 		t.Errorf("the upstream saw %q", saw)
 	}
 }
+
+// bodiesOf returns the bodies of answers.
+func bodiesOf(answers string) (bodies []string) {
+	for r := bufio.NewReader(strings.NewReader(answers)); ; {
+		answer, err := http.ReadResponse(r, nil)
+		if err != nil {
+			return bodies
+		}
+		body, err := io.ReadAll(answer.Body)
+		if err != nil {
+			body = append(body, " broken"...)
+		}
+		bodies = append(bodies, string(body))
+	}
+}
