@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,6 +39,11 @@ func (p *pieces) Close() error                     { p.closed = true; return nil
 func (p *pieces) SetReadDeadline(time.Time) error  { return nil }
 func (p *pieces) SetWriteDeadline(time.Time) error { return nil }
 
+// silent is a socket on which nothing has come, so that a look finds what was found before.
+type silent struct{ syscall.RawConn }
+
+func (silent) Read(func(uintptr) bool) error { return nil }
+
 // told is an answer as someone understood it.
 type told struct {
 	Status int
@@ -52,7 +58,7 @@ func exchanged(method string, answer []byte, hold int, size func() int) (told, b
 	t := newTransport(transportOptions{})
 	wire := &pieces{answer: answer, size: size}
 	t.pool.count = 1
-	t.pool.idle = []*conn{{Conn: wire, below: wire, used: true}} // used just now: nothing is looked at
+	t.pool.idle = []*conn{{Conn: wire, below: wire, used: true, raw: silent{}, peeked: syscall.EAGAIN}}
 	t.pool.now = func() time.Duration { return 0 }
 	var a Answer
 	if err := t.exchange(context.Background(), &Request{Method: method, Target: "/", Host: "h", Hold: hold}, &a); err != nil {

@@ -99,7 +99,7 @@ func (x *call) connect(fresh bool) (kept bool, f *Failure) {
 		}
 	}
 	x.c = c
-	kept, c.used, c.trusted = c.used, true, c.trusted || !c.used
+	kept, c.used = c.used, true
 	return kept, nil
 }
 
@@ -140,9 +140,6 @@ func (x *call) ask(r *Request) (int, error) {
 		c.arm(x.nextLook(time.Now()))
 	}
 	c.turn = turn{out: x.out, body: x.late, wait: r.Stream == nil, in: x.buf}
-	if c.trusted {
-		c.turn.phase = sending
-	}
 	if !c.plain {
 		_ = c.SetWriteDeadline(x.deadline) // as in arm
 	}
@@ -291,7 +288,6 @@ func (x *call) finish() {
 	x.c = nil
 	c.turn = turn{} // it has the request's memory
 	if keep {
-		c.doubtful = x.body.framing == none && x.head.length != 0
 		x.t.pool.put(c)
 	} else {
 		x.t.pool.drop(c)

@@ -17,8 +17,6 @@ type conn struct {
 	armed    time.Time       // the read deadline that is set; zero: none
 	since    time.Duration   // the pool's time when it was given back
 	used     bool            // an exchange was made on it before
-	trusted  bool            // it was used just now, and needs no look
-	doubtful bool            // its last answer was one that an instance may wrongly send a body after
 	written  uint64          // bytes of requests so far; not counted behind TLS
 
 	turn     turn

@@ -11,8 +11,8 @@ import (
 
 // takeTurn is called with the socket, which does not block, and again whenever it becomes readable as long as it returns false.
 //
-// A connection that was not used for a while is read before it is written to: it may have been closed, or an instance may have said
-// something after its last answer had ended, which must not pass for the answer to the next request. No read is tried right behind the
+// The connection is read before it is written to, however lately it was used: it may have been closed, or an instance may have said something
+// after its last answer had ended, which must not pass for the answer to the next request, which may be somebody else's. No read is tried right behind the
 // write, where it would find nothing.
 func (c *conn) takeTurn(fd uintptr) bool {
 	t := &c.turn

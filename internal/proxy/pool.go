@@ -31,10 +31,6 @@ func (p *pool) open(o transportOptions) {
 
 var errFull = errors.New("all connections are in use, and as many requests as may wait for one")
 
-// trusted is for how long after its last answer a connection is used again without a look at it (see conn.take): in so short a time few
-// are closed, and an instance that closed one has not had what is sent then, which the kernel tells (see conn.unheard).
-const trusted = time.Millisecond
-
 // get returns an idle connection. If it returns nil and no failure, the caller may make one, and gives it back by put or drop, or says that
 // it could not by drop(nil).
 func (p *pool) get(ctx context.Context, deadline time.Time, fresh bool) (*conn, *Failure) {
@@ -44,7 +40,6 @@ func (p *pool) get(ctx context.Context, deadline time.Time, fresh bool) (*conn, 
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		c.trusted = !c.doubtful && p.now()-c.since < trusted
 		return c, nil
 	}
 	if p.maxOpen == 0 || p.count < p.maxOpen {
@@ -104,7 +99,7 @@ func (p *pool) wait(ctx context.Context, deadline time.Time, place chan *conn) (
 
 // put keeps a connection that can be used again.
 func (p *pool) put(c *conn) {
-	c.since, c.trusted = p.now(), false
+	c.since = p.now()
 	p.mu.Lock()
 	switch {
 	case p.closed:
