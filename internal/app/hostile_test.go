@@ -44,6 +44,7 @@ func hostile(t *testing.T, text string, after ...func(*proxytest.Conn)) *proxyte
 
 // Whatever an upstream answers, its client gets that answer or an error, and nobody else gets any of it.
 func TestNoAnswerReachesAnotherClient(t *testing.T) {
+	t.Parallel()
 	ok := func(headers, body string) string { return "HTTP/1.1 200 OK\r\n" + headers + "\r\n" + body }
 	const chunks, end = "Transfer-Encoding: chunked\r\n", "0\r\n\r\n"
 	many := func(text string, n int) string { return strings.Repeat(text, n) }

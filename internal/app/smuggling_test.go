@@ -63,6 +63,7 @@ func passTo(t *testing.T, url string, change ...func(*gateway.ServiceOptions, *p
 // Whatever clients send, each request is refused, or seen by what is behind Serin exactly once and as it was meant; and those who come
 // after it on the same connections get answers of their own.
 func TestNothingIsSmuggledToWhatIsBehind(t *testing.T) {
+	t.Parallel()
 	for _, b := range backends(t) {
 		t.Run(b.name, func(t *testing.T) {
 			address := passTo(t, b.url)
@@ -77,11 +78,16 @@ func TestNothingIsSmuggledToWhatIsBehind(t *testing.T) {
 // pass sends a case through Serin.
 func (c *framing) pass(t *testing.T, b *backend, address string) {
 	status, answers := converse(t, address, c.send+next)
-	if !slices.Equal(status, c.status) {
-		t.Errorf("the statuses are %v, want %v: %q", status, c.status, answers)
+	expected := c.saw
+	switch {
+	case slices.Equal(status, c.status):
+	case len(c.send) > 256<<10 && slices.Equal(status, c.status[:1]): // passed on while it came: its answer may come first, and end the connection
+		expected = expected[:1]
+	default:
+		t.Errorf("the statuses are %v, want %v: %.300q", status, c.status, answers)
 	}
 	var want []string
-	for _, line := range c.saw {
+	for _, line := range expected {
 		if line = passedOn(line); line != "" {
 			want = append(want, line)
 		}
@@ -99,7 +105,7 @@ func (c *framing) pass(t *testing.T, b *backend, address string) {
 		want = append(want, line+" body=after")
 	}
 	if saw := b.take(t); !slices.Equal(saw, want) {
-		t.Errorf("the backend saw\n\t%q, want\n\t%q", saw, want)
+		t.Errorf("the backend saw\n\t%.300q, want\n\t%.300q", saw, want)
 	}
 }
 
@@ -168,6 +174,7 @@ func passedFramings() []framing {
 
 // An upstream may answer before it has a body whole. What the client still sends of it is no request, and the client gets the answer.
 func TestWhatIsLeftOfABodyIsNoRequest(t *testing.T) {
+	t.Parallel()
 	const wanted, sent, smuggled = 260 << 10, 300 << 10, "GET /smuggled HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 	var mu sync.Mutex
 	var saw []string

@@ -127,6 +127,7 @@ func (h *h2) answer(t *testing.T, stream uint32) (body string, refused bool) {
 
 // What h2 has in frames becomes text behind Serin: nothing in a name or a value may become a line, or a request, of its own.
 func TestNothingIsSmuggledFromH2(t *testing.T) {
+	t.Parallel()
 	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 	with := func(more ...string) []string {
 		return append([]string{":method", "GET", ":scheme", "http", ":authority", "a", ":path", "/1"}, more...)
