@@ -60,7 +60,7 @@ func TestWhatIsPassedOnIsLimitedToo(t *testing.T) {
 	if asked != 4 {
 		t.Errorf("the upstream was asked %d times", asked)
 	}
-	tallies, _ := p.written(t)
+	tallies, _ := p.written(t, 4)
 	if tally := tallies["stable"]; tally.Limited != 2 || tally.Fallbacks != 0 || tally.Latency.Count() != 4 {
 		t.Errorf("%+v", tally)
 	}
