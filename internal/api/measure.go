@@ -57,10 +57,10 @@ type VariantSummary struct {
 	Requests      uint64            `json:"requests"`
 	Errors        map[string]uint64 `json:"errors" doc:"by class: client, server, timeout, gone"`
 	Fallbacks     uint64            `json:"fallbacks"`
-	Limited       uint64            `json:"limited"`
+	Limited       uint64            `json:"limited" doc:"refused by a rate limit; in none of the other figures"`
 	Shed          uint64            `json:"shed"`
 	FirstErrors   uint64            `json:"firstErrors" doc:"users who had an error"`
-	ErrorRate     Interval          `json:"errorRate" doc:"share of requests that failed by a fault of the service, classes server and timeout; those that were limited or shed are left out"`
+	ErrorRate     Interval          `json:"errorRate" doc:"share of requests that failed by a fault of the service, classes server and timeout; those that were shed are left out"`
 	LatencyMicros Latency           `json:"latencyMicros" doc:"of successful requests"`
 	Predictions   map[string]uint64 `json:"predictions" doc:"by class"`
 	Feedback      Feedback          `json:"feedback" doc:"that a token verified"`

@@ -88,8 +88,8 @@ type VariantSummary struct {
 
 	FirstErrors uint64 // units that had an error
 	Errors      [event.NumClasses]uint64
-	// ErrorRate is the share of requests that failed by our fault, classes Server and Timeout, of those that were not refused unasked
-	// (limited, shed). Requests of one user depend on each other, which makes the interval narrower than it should be where a few users
+	// ErrorRate is the share of requests that failed by our fault, classes Server and Timeout, of those that were not shed; what a
+	// limit refused is no request of the variant. Requests of one user depend on each other, which makes the interval narrower than it should be where a few users
 	// send most.
 	ErrorRate stat.Interval
 
@@ -169,7 +169,7 @@ func Summarise(totals []Totals) ([]VariantSummary, error) {
 }
 
 func (s *sequences) variant(t *Totals) VariantSummary {
-	asked := t.Requests - min(t.Limited+t.Shed, t.Requests) // a throttle must not make a variant look better
+	asked := t.Requests - min(t.Shed, t.Requests) // who was refused under overload must not make a variant look better
 	v := VariantSummary{
 		Variant: t.Variant.Variant, Version: t.Version, Requests: t.Requests, Fallbacks: t.Fallbacks, Limited: t.Limited, Shed: t.Shed,
 		FirstErrors: t.FirstErrors, Errors: t.Errors, Successful: t.Latency.Count(), Predictions: t.Labels,

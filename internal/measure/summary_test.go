@@ -6,9 +6,9 @@ import (
 	"github.com/serin-ml/serin/internal/event"
 )
 
-// A limit that refuses more must not make a variant look better, nor worse.
+// What refuses more, a limit or overload, must not make a variant look better, nor worse.
 func TestWhatWasRefusedUnaskedIsInNoErrorRate(t *testing.T) {
-	total := Totals{Requests: 130, Limited: 20, Shed: 10}
+	total := Totals{Requests: 110, Limited: 20, Shed: 10}
 	total.Errors[event.Timeout] = 25
 	list, err := Summarise([]Totals{total})
 	if err != nil {

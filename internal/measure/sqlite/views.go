@@ -67,7 +67,7 @@ func Views() []View {
 			Column{"timeouts", Int, "of them, without an answer in time"},
 			Column{"hang_ups", Int, "of them, left by the client"},
 			Column{"fallbacks", Int, "of them, answered by the fallback"},
-			Column{"limited", Int, "of them, refused because of a limit (429)"},
+			Column{"limited", Int, "beside them, refused because of a limit (429)"},
 			Column{"shed", Int, "of them, refused under overload"},
 			Column{"first_errors", Int, "units that had their first error"},
 			Column{"ok", Int, "successful requests, the sample of the latencies"},
