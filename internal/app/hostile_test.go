@@ -47,7 +47,7 @@ func TestNoAnswerReachesAnotherClient(t *testing.T) {
 	t.Parallel()
 	ok := func(headers, body string) string { return "HTTP/1.1 200 OK\r\n" + headers + "\r\n" + body }
 	const chunks, end = "Transfer-Encoding: chunked\r\n", "0\r\n\r\n"
-	many := func(text string, n int) string { return strings.Repeat(text, n) }
+	many := strings.Repeat
 	for _, c := range []struct {
 		name, answer string
 		status       int

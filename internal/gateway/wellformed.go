@@ -46,8 +46,9 @@ var (
 // An empty one is what HTTP/1.0 has.
 func isHost(host string) bool {
 	for i := range len(host) {
-		c := host[i]
-		if !('a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("-._~:[]!$&'()*+,;=%", c) >= 0) {
+		switch c := host[i]; {
+		case 'a' <= c|0x20 && c|0x20 <= 'z', '0' <= c && c <= '9', strings.IndexByte("-._~:[]!$&'()*+,;=%", c) >= 0:
+		default:
 			return false
 		}
 	}
