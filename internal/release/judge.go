@@ -1,0 +1,186 @@
+package release
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/stat"
+)
+
+// Levels are the error probabilities of one metric, over all looks together.
+type Levels struct {
+	Fail float64 // that it fails although the candidate is as good as it must be
+	Pass float64 // that it passes although the candidate is worse than it may be
+}
+
+// LevelsOf shares out the probability that a release is rolled back although nothing is wrong: each metric that can roll back gets an equal
+// part (Bonferroni). A promotion needs all of them to pass, so each may be wrong with the whole of pass.
+func LevelsOf(falseRollback, pass float64, metrics []Metric) Levels {
+	n := 0
+	for i := range metrics {
+		if metrics[i].Role == Guardrail || metrics[i].Role == Goal {
+			n++
+		}
+	}
+	return Levels{Fail: falseRollback / float64(max(n, 1)), Pass: pass}
+}
+
+// sample sizes for which intervals are narrowest. Far from there they are valid all the same.
+const (
+	tuneMeans  = 5000
+	tuneShares = 1000
+)
+
+// finding is what the data say of one metric.
+type finding struct {
+	shown stat.Interval // the value, as people see it
+	n     uint64
+
+	harm  bool   // it is shown to be worse by more than is tolerated
+	clear bool   // it is shown not to be worse by more than the margin
+	why   string // nothing is shown
+}
+
+// Judge says how a metric stands. The segments are those since the release began; kept is the evidence of the looks before, which Judge
+// carries on: what was shown once stays shown.
+func Judge(m Metric, segments []Segment, l Levels, kept *stat.Evidence) (Verdict, error) {
+	if !(l.Fail > 0 && l.Fail < 1) || !(l.Pass > 0 && l.Pass < 1) {
+		return Verdict{}, fault.Internalf("metric %s: error probabilities %v and %v are not between 0 and 1", m.Name, l.Fail, l.Pass)
+	}
+	var f finding
+	var err error
+	switch {
+	case m.Quantile > 0:
+		f, err = judgeQuantile(&m, segments, l)
+	case m.Versus:
+		f, err = judgeVersus(&m, segments, l)
+	default:
+		f, err = judgeLimit(&m, segments, l)
+	}
+	if err != nil {
+		return Verdict{}, fault.New(fault.KindOf(err), "metric %s: %w", m.Name, err)
+	}
+	if m.Measure == Errors && m.Versus {
+		if f.harm, err = moreErrors(&m, segments, l.Fail, kept); err != nil {
+			return Verdict{}, err
+		}
+	}
+	v := Verdict{
+		Metric: m.Name, Role: m.Role, Outcome: Inconclusive, N: f.n, Limit: Number(m.Limit),
+		Value: Number(f.shown.Estimate), Low: Number(f.shown.Low), High: Number(f.shown.High),
+	}
+	if m.Versus {
+		v.Limit = Number(-m.better() * m.Margin)
+	}
+	switch {
+	case f.harm:
+		v.Outcome = Fail
+	case f.clear:
+		v.Outcome = Pass
+	}
+	v.Sentence = sentence(&m, &v, &f)
+	return v, nil
+}
+
+// moreErrors tells whether the candidate is shown to fail more often than stable. Its events are users with their first error: of one user
+// who fails all day there is one, and while both arms fail equally often, first errors fall on them as users do, whatever the time of day.
+func moreErrors(m *Metric, segments []Segment, alpha float64, kept *stat.Evidence) (bool, error) {
+	evidence := stat.Evidence{Highest: kept.Highest}
+	for i := range segments {
+		s := &segments[i]
+		if !(s.Share > 0 && s.Share < 1) {
+			continue
+		}
+		test, err := stat.NewSplitTest(stat.EventsKappa, 1-s.Share, s.Share*(1+m.Tolerate))
+		if err != nil {
+			return false, err
+		}
+		e, err := test.LogEMore(1, s.Stable.Erred, s.Candidate.Erred)
+		if err != nil {
+			return false, err
+		}
+		evidence.EndSegment(e)
+	}
+	kept.Highest = evidence.Highest
+	return evidence.Rejects(alpha), nil
+}
+
+// judgeVersus holds the candidate's mean or share against stable's of the same time.
+func judgeVersus(m *Metric, segments []Segment, l Levels) (f finding, err error) {
+	both := strata(m, segments)
+	stable, candidate := make([][]stat.Pair, len(both)), make([][]stat.Pair, len(both))
+	for i, s := range both {
+		stable[i], candidate[i] = s.A, s.B
+	}
+	difference := stat.StratifiedDifference(both)
+	a, b := total(stable), total(candidate)
+	f.unknown(difference, a.Z+b.Z)
+	switch least := float64(m.minSample()); {
+	case min(a.Z, b.Z) < least:
+		f.why = waiting(m, min(a.Z, b.Z))
+		return f, nil
+	case !spread(stable) || !spread(candidate):
+		f.why = tooFewUsers
+		return f, nil
+	case m.isShare() && (few(stable) || few(candidate)):
+		return f, f.exactly(m, stable, candidate, l)
+	case m.isShare():
+		difference.SE = max(difference.SE, math.Hypot(shareError(a), shareError(b)))
+	}
+	return f, f.approximately(m, difference, m.Tolerate, m.Margin, l)
+}
+
+// judgeLimit holds the candidate's mean or share against a limit.
+func judgeLimit(m *Metric, segments []Segment, l Levels) (f finding, err error) {
+	arms := candidate(m, segments)
+	sum, mean := total(arms), stat.StratifiedMean(arms)
+	f.unknown(mean, sum.Z)
+	switch least := float64(m.minSample()); {
+	case sum.Z < least:
+		f.why = waiting(m, sum.Z)
+		return f, nil
+	case !spread(arms):
+		f.why = tooFewUsers
+		return f, nil
+	case m.isShare() && few(arms):
+		return f, f.exactly(m, nil, arms, l)
+	case m.isShare():
+		mean.SE = max(mean.SE, shareError(sum))
+	}
+	limit := -m.better() * m.Limit
+	return f, f.approximately(m, mean, limit, limit, l)
+}
+
+// unknown is what is found before anything can be said.
+func (f *finding) unknown(e stat.Estimate, n float64) {
+	f.n = uint64(math.Round(n))
+	f.shown = stat.Interval{Estimate: e.Value, Low: math.Inf(-1), High: math.Inf(1), N: f.n}
+}
+
+const tooFewUsers = "too few users carry the figures to say how far they can be off"
+
+func waiting(m *Metric, have float64) string {
+	return fmt.Sprintf("%.0f observations in the smaller arm, judged from %d on", have, m.minSample())
+}
+
+// approximately judges by the central limit theorem: e is the candidate's value, or how much larger it is than stable's.
+func (f *finding) approximately(m *Metric, e stat.Estimate, tolerate, margin float64, l Levels) error {
+	shown, err := stat.NewMeanSequence(l.Pass, tuneMeans)
+	if err != nil {
+		return err
+	}
+	fail, err := stat.NewMeanSequence(l.Fail, tuneMeans)
+	if err != nil {
+		return err
+	}
+	f.shown = shown.Interval(e)
+	if math.IsInf(e.SE, 1) {
+		f.why = tooFewUsers
+		return nil
+	}
+	e.Value *= -m.better()
+	f.harm = fail.AtLeast(e).Low > tolerate
+	f.clear = shown.AtMost(e).High <= margin
+	return nil
+}

@@ -1,0 +1,167 @@
+package release
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/serin-ml/serin/internal/stat"
+)
+
+// look judges, and goes on, back, or stands still.
+func (t *turn) look(l *Look) error {
+	s := &t.state
+	passed := t.pass()
+	if s.Phase != Running {
+		return nil
+	}
+	if err := t.judge(l); err != nil {
+		return err
+	}
+	if bad := t.first(Guardrail, Fail); bad != nil {
+		t.rollBack(bad.Sentence)
+		return nil
+	}
+	if s.Held != "" {
+		return nil // a guardrail is all that moves it
+	}
+	if l.Unfit != "" {
+		t.hold(l.Unfit)
+		return nil
+	}
+	if bad := t.first(Signal, Fail); bad != nil {
+		t.hold(bad.Sentence)
+		return nil
+	}
+	s.Elapsed += passed
+	s.Total += passed
+	if t.quiet(l, passed) {
+		return nil
+	}
+	t.advance()
+	return nil
+}
+
+// pass returns how much time has passed since the last look: none where nobody looked, and no more than the lease, as nobody was in charge
+// for longer.
+func (t *turn) pass() time.Duration {
+	s := &t.state
+	passed := t.now.Sub(s.seen)
+	if s.seen.IsZero() || passed < 0 {
+		passed = 0
+	}
+	s.seen = t.now
+	return min(passed, s.Plan.Lease)
+}
+
+// judge makes the verdicts of this look.
+func (t *turn) judge(l *Look) error {
+	s := &t.state
+	levels := LevelsOf(s.Plan.FalseRollback, s.Plan.FalsePromotion, s.Plan.Metrics)
+	verdicts := make([]Verdict, 0, len(s.Plan.Metrics)+len(l.Others))
+	for i := range s.Plan.Metrics {
+		m := &s.Plan.Metrics[i]
+		kept := t.evidence(m.Name)
+		v, err := Judge(*m, l.Segments, levels, &kept)
+		if err != nil {
+			return err
+		}
+		if kept != (stat.Evidence{}) {
+			if s.Kept == nil {
+				s.Kept = map[string]stat.Evidence{}
+			}
+			s.Kept[m.Name] = kept
+		}
+		verdicts = append(verdicts, v)
+	}
+	s.Verdicts = append(verdicts, l.Others...)
+	return nil
+}
+
+// first returns the first verdict of a role and an outcome.
+func (t *turn) first(r Role, o Outcome) *Verdict {
+	for i := range t.state.Verdicts {
+		if v := &t.state.Verdicts[i]; v.Role == r && v.Outcome == o {
+			return v
+		}
+	}
+	return nil
+}
+
+// quiet sees to it that a candidate that nobody asks does not go on.
+func (t *turn) quiet(l *Look, passed time.Duration) bool {
+	s := &t.state
+	if l.Asked > s.Asked || s.Percent() == 0 && s.Mirrored() == 0 {
+		s.Asked, s.Quiet = l.Asked, 0
+		return false
+	}
+	s.Quiet += passed
+	if s.Plan.NoData <= 0 || s.Quiet < s.Plan.NoData {
+		return false
+	}
+	why := fmt.Sprintf("nobody has asked the candidate for %v", s.Quiet.Round(time.Second))
+	if s.Plan.OnNoData == Rollback {
+		t.rollBack(why)
+	} else {
+		t.hold("nobody asks the candidate")
+	}
+	return true
+}
+
+// advance goes on to the next step if this one is done.
+func (t *turn) advance() {
+	s := &t.state
+	step := s.step()
+	switch step.Kind {
+	case Pause:
+		if s.Elapsed >= step.Duration {
+			t.enter(s.At + 1)
+			return
+		}
+	case Analysis:
+		if bad := t.first(Goal, Fail); bad != nil {
+			t.rollBack(bad.Sentence)
+			return
+		}
+		if t.decided() {
+			t.enter(s.At + 1)
+			return
+		}
+		if step.Duration > 0 && s.Elapsed >= step.Duration {
+			t.inconclusive(fmt.Sprintf("the analysis has taken %v", step.Duration))
+			return
+		}
+	case Approval, SetWeight, Mirror:
+	}
+	if s.Phase == Running && s.Plan.MaxDuration > 0 && s.Total >= s.Plan.MaxDuration {
+		t.inconclusive(fmt.Sprintf("the release has taken %v", s.Plan.MaxDuration))
+	}
+}
+
+// decided tells whether every guardrail and goal has passed.
+func (t *turn) decided() bool {
+	for i := range t.state.Verdicts {
+		if v := &t.state.Verdicts[i]; (v.Role == Guardrail || v.Role == Goal) && v.Outcome != Pass {
+			return false
+		}
+	}
+	return true
+}
+
+// inconclusive ends an analysis whose time is up. A goal that is shown to be missed needs no more time.
+func (t *turn) inconclusive(why string) {
+	if bad := t.first(Goal, Fail); bad != nil {
+		t.rollBack(bad.Sentence)
+		return
+	}
+	for i := range t.state.Verdicts {
+		if v := &t.state.Verdicts[i]; (v.Role == Guardrail || v.Role == Goal) && v.Outcome == Inconclusive {
+			why += ", and " + v.Sentence
+			break
+		}
+	}
+	if t.state.Plan.OnInconclusive == Rollback {
+		t.rollBack(why)
+		return
+	}
+	t.hold(why)
+}

@@ -1,0 +1,86 @@
+package release
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// sentence tells a verdict to people.
+func sentence(m *Metric, v *Verdict, f *finding) string {
+	var b strings.Builder
+	what := m.words()
+	switch {
+	case math.IsNaN(float64(v.Value)):
+		fmt.Fprintf(&b, "nothing is known of %s yet", what)
+	case m.Versus:
+		fmt.Fprintf(&b, "%s of the candidate is %s than stable's", what, m.more(float64(v.Value)))
+	default:
+		fmt.Fprintf(&b, "%s of the candidate is %s", what, m.value(float64(v.Value)))
+	}
+	if !math.IsInf(float64(v.Low), 0) && !math.IsInf(float64(v.High), 0) && v.N > 0 {
+		fmt.Fprintf(&b, ", between %s and %s", m.value(float64(v.Low)), m.value(float64(v.High)))
+	}
+	fmt.Fprintf(&b, " (%d observations)", v.N)
+	switch v.Outcome {
+	case Pass:
+		if m.Versus {
+			fmt.Fprintf(&b, ": it is shown to be worse by no more than %s", m.value(m.Margin))
+		} else {
+			fmt.Fprintf(&b, ": it is shown to keep to %s", m.value(m.Limit))
+		}
+	case Fail:
+		if m.Versus {
+			b.WriteString(": it is shown to be worse")
+		} else {
+			fmt.Fprintf(&b, ": it is shown not to keep to %s", m.value(m.Limit))
+		}
+	case Inconclusive:
+		if f.why != "" {
+			b.WriteString(": " + f.why)
+		} else {
+			b.WriteString(": not enough to say")
+		}
+	}
+	return b.String()
+}
+
+func (m *Metric) words() string {
+	switch m.Measure {
+	case Latency:
+		if m.Quantile > 0 {
+			return fmt.Sprintf("the p%g of the latency", math.Round(m.Quantile*1e6)/1e4)
+		}
+		return "the mean latency"
+	case Errors:
+		return "the error rate"
+	case Fallbacks:
+		return "the share of fallbacks"
+	case Accuracy:
+		return "the accuracy"
+	case Agreement:
+		return "the agreement"
+	case Value:
+		return "the mean " + m.Kind
+	}
+	return m.Name
+}
+
+// value writes a number in the metric's unit.
+func (m *Metric) value(v float64) string {
+	switch {
+	case m.Measure == Latency:
+		return time.Duration(math.Round(v*1e6) * 1e3).String()
+	case m.isShare():
+		return fmt.Sprintf("%.3g%%", v*100)
+	}
+	return fmt.Sprintf("%.4g", v)
+}
+
+func (m *Metric) more(v float64) string {
+	if v < 0 {
+		return m.value(-v) + " lower"
+	}
+	return m.value(v) + " higher"
+}

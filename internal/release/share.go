@@ -1,0 +1,92 @@
+package release
+
+import (
+	"math"
+
+	"github.com/serin-ml/serin/internal/stat"
+)
+
+// isShare tells whether the metric counts hits among observations.
+func (m *Metric) isShare() bool {
+	switch m.Measure {
+	case Errors, Fallbacks, Accuracy, Agreement:
+		return true
+	case Latency, Value:
+	}
+	return false
+}
+
+// few tells whether so few groups of users have a hit, or have a miss, that their spread says little of how far a share can be off.
+func few(arms [][]stat.Pair) bool {
+	hits, misses := carriers(arms)
+	return min(hits, misses) < stat.MinEvents
+}
+
+// spread tells whether enough groups of users carry the figures to say anything.
+func spread(arms [][]stat.Pair) bool {
+	var r stat.Ratio
+	for _, p := range byBucket(arms) {
+		r.Add(p.Y, p.Z)
+	}
+	return r.Effective() >= stat.MinClusters
+}
+
+// shareError is the standard error of a share of independent observations, below which that of users never is.
+func shareError(p stat.Pair) float64 {
+	share := (p.Y + 0.5) / (p.Z + 1)
+	return math.Sqrt(share * (1 - share) / p.Z)
+}
+
+// counts are the observations, each of them one.
+func counts(arms [][]stat.Pair) stat.Share {
+	sum := total(arms)
+	return stat.Share{Count: uint64(math.Round(sum.Y)), N: uint64(math.Round(sum.Z))}
+}
+
+// groups are the buckets, each of them one observation whose value is its share: what holds though all that a bucket's user sends is one
+// and the same. A value between 0 and 1 is less of an extreme than a hit or a miss, so the law of counts holds for it.
+func groups(arms [][]stat.Pair) stat.Share {
+	var sum, n float64
+	for _, p := range byBucket(arms) {
+		if p.Z > 0 {
+			sum += p.Y / p.Z
+			n++
+		}
+	}
+	return stat.Share{Count: uint64(math.Round(sum)), N: uint64(n)}
+}
+
+// exactly judges shares of which one is nearly 0 or nearly 1, by the exact law of counts. Harm is concluded from groups of users, so that a
+// single one who sends many requests that fail harms nobody's release; a pass from requests.
+func (f *finding) exactly(m *Metric, stable, candidate [][]stat.Pair, l Levels) error {
+	pass, err := stat.NewShareSequence(l.Pass, tuneShares)
+	if err != nil {
+		return err
+	}
+	fail, err := stat.NewShareSequence(l.Fail, Buckets)
+	if err != nil {
+		return err
+	}
+	var harm stat.Interval
+	bound, tolerate := m.Margin, m.Tolerate
+	if m.Versus {
+		f.shown = pass.Difference(counts(stable), counts(candidate))
+		harm = fail.Difference(groups(stable), groups(candidate))
+	} else {
+		f.shown, harm = pass.Interval(counts(candidate)), fail.Interval(groups(candidate))
+		bound, tolerate = -m.better()*m.Limit, -m.better()*m.Limit
+	}
+	_, high := m.worse(f.shown)
+	low, _ := m.worse(harm)
+	f.clear, f.harm = high <= bound, low > tolerate
+	f.why = "so few that failed, or that did not, that only large differences show"
+	return nil
+}
+
+// worse returns the limits of how much worse a value is: of the value itself where less is better, else mirrored.
+func (m *Metric) worse(i stat.Interval) (low, high float64) {
+	if m.better() > 0 {
+		return -i.High, -i.Low
+	}
+	return i.Low, i.High
+}
