@@ -29,7 +29,7 @@ const ladder = `
 `
 
 // forTests may be imported by tests alone: suites that adapters pass, and what finds the outside world.
-var forTests = []string{"testenv", "predict/predicttest", "store/storetest", "event/eventtest", "proxy/proxytest"}
+var forTests = []string{"testenv", "predict/predicttest", "store/storetest", "event/eventtest", "notify/notifytest", "proxy/proxytest"}
 
 const module = "github.com/serin-ml/serin/"
 
