@@ -92,11 +92,12 @@ func New(o Options) *Outbox {
 // the same message.
 func Put(tx store.Tx, messages ...Message) error {
 	for _, m := range messages {
-		if _, err := tx.Get(sentPrefix + m.Key); fault.KindOf(err) != fault.NotFound {
-			if err != nil {
-				return err
-			}
-			continue
+		_, err := tx.Get(sentPrefix + m.Key)
+		if err == nil {
+			continue // it was told
+		}
+		if fault.KindOf(err) != fault.NotFound {
+			return err
 		}
 		body, err := json.Marshal(outDoc{Format: outFormat, Message: m})
 		if err != nil {
@@ -142,7 +143,7 @@ func (o *Outbox) Deliver(ctx context.Context) error {
 	}
 	for i := range docs {
 		if ctx.Err() != nil {
-			return nil
+			break // stopping: what is left is for whoever runs next
 		}
 		if err := o.deliver(ctx, &docs[i]); err != nil {
 			return err
@@ -255,7 +256,10 @@ func (o *Outbox) sweep(ctx context.Context) error {
 	return o.options.State.Update(ctx, func(tx store.Tx) error {
 		return tx.Scan(sentPrefix, func(doc store.Doc) error {
 			var d outDoc
-			if json.Unmarshal(doc.Value, &d) != nil || d.Done.IsZero() || now.Sub(d.Done) < keepSent {
+			if err := json.Unmarshal(doc.Value, &d); err != nil {
+				return fault.Internalf("document %s is unreadable: %w", doc.Key, err)
+			}
+			if d.Done.IsZero() || now.Sub(d.Done) < keepSent {
 				return nil
 			}
 			return tx.Delete(doc.Key, store.Any)

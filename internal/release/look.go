@@ -2,6 +2,7 @@ package release
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/serin-ml/serin/internal/stat"
@@ -17,7 +18,7 @@ func (t *turn) look(l *Look) error {
 	if err := t.judge(l); err != nil {
 		return err
 	}
-	if bad := t.first(Guardrail, Fail); bad != nil {
+	if bad := t.failing(Guardrail); bad != nil {
 		t.rollBack(bad.Sentence)
 		return nil
 	}
@@ -28,7 +29,7 @@ func (t *turn) look(l *Look) error {
 		t.hold(l.Unfit)
 		return nil
 	}
-	if bad := t.first(Signal, Fail); bad != nil {
+	if bad := t.failing(Signal); bad != nil {
 		t.hold(bad.Sentence)
 		return nil
 	}
@@ -57,7 +58,7 @@ func (t *turn) pass() time.Duration {
 func (t *turn) judge(l *Look) error {
 	s := &t.state
 	levels := LevelsOf(s.Plan.FalseRollback, s.Plan.FalsePromotion, s.Plan.Metrics)
-	verdicts := make([]Verdict, 0, len(s.Plan.Metrics)+len(l.Others))
+	verdicts := make([]Verdict, 0, len(s.Plan.Metrics))
 	for i := range s.Plan.Metrics {
 		m := &s.Plan.Metrics[i]
 		kept := t.evidence(m.Name)
@@ -73,14 +74,14 @@ func (t *turn) judge(l *Look) error {
 		}
 		verdicts = append(verdicts, v)
 	}
-	s.Verdicts = append(verdicts, l.Others...)
+	s.Verdicts = slices.Concat(verdicts, l.Others)
 	return nil
 }
 
-// first returns the first verdict of a role and an outcome.
-func (t *turn) first(r Role, o Outcome) *Verdict {
+// failing returns the first verdict of a role that is a fail, nil if there is none.
+func (t *turn) failing(r Role) *Verdict {
 	for i := range t.state.Verdicts {
-		if v := &t.state.Verdicts[i]; v.Role == r && v.Outcome == o {
+		if v := &t.state.Verdicts[i]; v.Role == r && v.Outcome == Fail {
 			return v
 		}
 	}
@@ -118,7 +119,7 @@ func (t *turn) advance() {
 			return
 		}
 	case Analysis:
-		if bad := t.first(Goal, Fail); bad != nil {
+		if bad := t.failing(Goal); bad != nil {
 			t.rollBack(bad.Sentence)
 			return
 		}
@@ -149,7 +150,7 @@ func (t *turn) decided() bool {
 
 // inconclusive ends an analysis whose time is up. A goal that is shown to be missed needs no more time.
 func (t *turn) inconclusive(why string) {
-	if bad := t.first(Goal, Fail); bad != nil {
+	if bad := t.failing(Goal); bad != nil {
 		t.rollBack(bad.Sentence)
 		return
 	}

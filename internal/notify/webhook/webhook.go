@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net"
@@ -95,8 +96,8 @@ func (s *Sender) Send(ctx context.Context, m notify.Message) error {
 	}
 	answer, err := s.client.Do(r)
 	if err != nil {
-		if inner, ok := err.(*url.Error); ok { // whose text repeats the address
-			err = inner.Err
+		if told, ok := errors.AsType[*url.Error](err); ok { // whose text repeats the address
+			err = told.Err
 		}
 		return fault.Unavailablef("the webhook at %s: %w", r.URL.Host, err)
 	}
