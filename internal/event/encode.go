@@ -9,8 +9,20 @@ import (
 	"github.com/serin-ml/serin/internal/fault"
 )
 
-// version is the one in which records of each kind are written. A reader knows it and all before it.
-const version = 1
+// version is the one in which records of each kind are written, but for tallies, whose second one tells the policy version. A reader knows
+// them and all before.
+const (
+	version      = 1
+	tallyVersion = 2
+)
+
+// latest returns the version that records of a kind are written in.
+func latest(k Kind) byte {
+	if k == KindTally {
+		return tallyVersion
+	}
+	return version
+}
 
 // Flags of a decision.
 const (
@@ -39,7 +51,7 @@ func AppendRecord(dst []byte, r Record) []byte {
 	case r.Decision != nil:
 		return appendDecision(append(dst, byte(KindDecision), version), r.Decision)
 	case r.Tally != nil:
-		return appendTally(append(dst, byte(KindTally), version), r.Tally)
+		return appendTally(append(dst, byte(KindTally), tallyVersion), r.Tally)
 	case r.Outcome != nil:
 		return appendOutcome(append(dst, byte(KindOutcome), version), r.Outcome)
 	case r.Comparison != nil:
@@ -62,12 +74,12 @@ func ParseRecord(b []byte) (Record, error) {
 	d := decoder{b: b, at: 2}
 	kind := Kind(b[0])
 	switch {
-	case b[1] > version, kind > KindDisagreement:
+	case b[1] > latest(kind), kind > KindDisagreement:
 		return Record{Unknown: &Unknown{Kind: kind, Version: b[1], Body: slices.Clone(b[2:])}}, nil
 	case kind == KindDecision:
 		r.Decision = d.decision()
 	case kind == KindTally:
-		r.Tally = d.tally()
+		r.Tally = d.tally(b[1])
 	case kind == KindOutcome:
 		r.Outcome = d.outcome()
 	case kind == KindComparison:
@@ -199,6 +211,7 @@ func appendTally(dst []byte, t *Tally) []byte {
 	dst = appendTime(dst, t.To, t.From)
 	dst = appendString(dst, t.Service)
 	dst = binary.AppendUvarint(dst, uint64(t.Epoch))
+	dst = binary.AppendUvarint(dst, t.PolicyVersion)
 	dst = appendString(dst, t.Variant)
 	dst = appendString(dst, t.Version)
 	dst = append(dst, t.Bucket)
@@ -228,12 +241,15 @@ func sortedKeys(keys []string, m map[string]uint64) []string {
 	return keys
 }
 
-func (d *decoder) tally() *Tally {
+func (d *decoder) tally(version byte) *Tally {
 	r := &Tally{}
 	r.From = d.time(epoch0)
 	r.To = d.time(r.From)
 	r.Service = d.string()
 	r.Epoch = uint32(d.upTo(math.MaxUint32))
+	if version > 1 {
+		r.PolicyVersion = d.uvarint()
+	}
 	r.Variant = d.string()
 	r.Version = d.string()
 	r.Bucket = d.byte()

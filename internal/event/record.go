@@ -128,12 +128,13 @@ func (c ErrorClass) String() string { return nameOf(classNames[:], uint8(c), "cl
 
 var classNames = [...]string{"client", "server", "timeout", "gone"}
 
-// Tally is exact counts of one interval (a second) for one service, epoch, variant, version and bucket of units. Tallies are added up
+// Tally is exact counts of one interval (a second) for one service, epoch, policy, variant, version and bucket of units. Tallies are added up
 // by whoever reads them.
 type Tally struct {
 	From, To         time.Time
 	Service          string
 	Epoch            uint32
+	PolicyVersion    uint64 // which weights decided; 0 in records of version 1
 	Variant, Version string
 	Bucket           uint8 // 0 to 63, by a hash of the unit that assignment does not use
 

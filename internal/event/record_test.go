@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"flag"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -54,7 +55,7 @@ func examples() map[string]Record {
 	alone := typical()
 	alone.Alone = true
 	tally := &Tally{
-		From: at, To: at.Add(time.Second), Service: "sentiment", Epoch: 3, Variant: "canary", Version: digest, Bucket: 63, Requests: 1000,
+		From: at, To: at.Add(time.Second), Service: "sentiment", Epoch: 3, PolicyVersion: 300, Variant: "canary", Version: digest, Bucket: 63, Requests: 1000,
 		Fallbacks: 1, Limited: 2, Shed: 3, FirstErrors: 4, Errors: [NumClasses]uint64{5, 6, 7, 8}, Micros: 1 << 40,
 		Labels: map[string]uint64{"negative": 400, "positive": 600},
 	}
@@ -130,17 +131,36 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// TestRecordsOfVersion1AreReadAndWritten holds the binary form fast: what these files say was written to disks.
-func TestRecordsOfVersion1AreReadAndWritten(t *testing.T) {
+// TestRecordsAreReadAndWritten holds the binary form fast: what these files say was written to disks. The number is the version.
+func TestRecordsAreReadAndWritten(t *testing.T) {
 	for name, want := range examples() {
 		b := AppendRecord(nil, want)
-		golden(t, name+".1.hex", b)
+		golden(t, fmt.Sprintf("%s.%d.hex", name, b[1]), b)
 		got, err := ParseRecord(b)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if diff := cmp.Diff(want, got, same); diff != "" {
 			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// Tallies of version 1 do not say which policy decided.
+func TestTalliesOfVersion1AreRead(t *testing.T) {
+	for _, name := range []string{"tally", "tally-empty"} {
+		text, err := os.ReadFile(filepath.Join("testdata", name+".1.hex"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := *examples()[name].Tally
+		want.PolicyVersion = 0
+		if got, err := ParseRecord(b); err != nil || cmp.Diff(Record{Tally: &want}, got, same) != "" {
+			t.Errorf("%s (%v): %s", name, err, cmp.Diff(Record{Tally: &want}, got, same))
 		}
 	}
 }
@@ -213,7 +233,7 @@ func anyRecord() *rapid.Generator[Record] {
 			return Record{Decision: &d}
 		case 2:
 			y := Tally{
-				From: when(), To: when(), Service: text(), Epoch: uint32(count()), Variant: text(), Version: text(), Bucket: short(),
+				From: when(), To: when(), Service: text(), Epoch: uint32(count()), PolicyVersion: count(), Variant: text(), Version: text(), Bucket: short(),
 				Requests: count(), Fallbacks: count(), Limited: count(), Shed: count(), FirstErrors: count(),
 				Errors: [NumClasses]uint64{count(), count(), count(), count()}, Micros: count(),
 			}

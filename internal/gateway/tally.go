@@ -7,7 +7,7 @@ import (
 	"github.com/serin-ml/serin/internal/event"
 )
 
-// tallies count what was answered, by service, epoch, variant, version and bucket of units. They are split, so that requests seldom wait for
+// tallies count what was answered, by service, epoch, policy, variant, version and bucket of units. They are split, so that requests seldom wait for
 // each other.
 type tallies struct {
 	shards [tallyShards]tallyShard
@@ -29,6 +29,7 @@ type cellKey struct {
 	variant *Variant
 	live    *Live
 	epoch   uint32
+	policy  uint64 // the version of the policy that decided
 	bucket  uint8
 }
 
@@ -49,16 +50,16 @@ type keyed struct {
 
 // add counts one answered request.
 func (t *tallies) add(d *decision, status int, took time.Duration) {
-	key := cellKey{d.assigned, d.own, 0, d.bucket}
+	key := cellKey{d.assigned, d.own, 0, 0, d.bucket}
 	if d.policy != nil {
-		key.epoch = d.policy.Epoch
+		key.epoch, key.policy = d.policy.Epoch, d.policy.Version
 	}
 	s := &t.shards[d.bucket%tallyShards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cell := s.cells[key]
 	if cell == nil {
-		cell = &event.Tally{Service: d.service.Name(), Epoch: key.epoch, Variant: d.assigned.Name(), Bucket: d.bucket}
+		cell = &event.Tally{Service: d.service.Name(), Epoch: key.epoch, PolicyVersion: key.policy, Variant: d.assigned.Name(), Bucket: d.bucket}
 		if d.own != nil {
 			cell.Version = d.own.Digest
 		}
