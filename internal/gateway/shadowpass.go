@@ -90,7 +90,6 @@ func (b *buffers) shadowRequest(g *Gateway, c *call, s *shadowed) proxy.Request 
 	}
 	r.Body = bytes.Clone(b.body)
 	r.Hold = s.lane.Options().Body
-	r.Safe = true
 	return r
 }
 

@@ -46,6 +46,7 @@ func TestBodiesAreComparedByTheRule(t *testing.T) {
 		{name: "the same number written otherwise", rule: exact, primary: `{"a":1.0}`, shadow: `{"a":1}`, verdict: Disagree, where: "a"},
 		{name: "no JSON where the primary has some", rule: exact, primary: `{}`, shadow: `<html>`, verdict: Disagree, where: "no JSON"},
 		{name: "a key twice is no JSON", rule: exact, primary: `{"a":1,"a":2}`, shadow: `{"a":2,"a":1}`, verdict: Disagree, where: "byte"},
+		{name: "more values than are read", rule: exact, primary: "[" + strings.Repeat("0,", mostNodes) + "0]", shadow: "[" + strings.Repeat("0,", mostNodes) + "1]", verdict: Disagree, where: "byte"},
 		{name: "what is ignored may differ", rule: Rule{By: ByExact, Ignore: []string{"id", "rows[].at"}}, primary: `{"id":1,"rows":[{"at":1,"v":2}]}`, shadow: `{"id":2,"rows":[{"at":3,"v":2}]}`},
 		{name: "what is ignored may be missing", rule: Rule{By: ByExact, Ignore: []string{"id"}}, primary: `{"id":1}`, shadow: `{}`},
 		{name: "a missing key", rule: exact, primary: `{"a":{"b":1}}`, shadow: `{"a":{}}`, verdict: Disagree, where: "a.b is missing in the shadow's answer"},

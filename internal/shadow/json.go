@@ -29,16 +29,29 @@ type node struct {
 	keys   []string // of an object, in order; its values are the items
 }
 
+// mostNodes bounds the values of a JSON text: as nodes they take far more room than as text.
+const mostNodes = 100_000
+
 // parse reads a JSON text. NaN and the infinities count as numbers, as Python writes them. An object with a key twice is no JSON here: which
-// of the two values holds is anybody's guess.
+// of the two values holds is anybody's guess. Nor is a text of more than mostNodes values.
 func parse(b []byte) (*node, bool) {
-	s := jsonscan.New(b).AllowNonFinite()
-	n := read(s)
-	s.End()
-	return &n, s.Err() == nil
+	r := reader{Scanner: jsonscan.New(b).AllowNonFinite()}
+	n := r.read()
+	r.End()
+	return &n, r.Err() == nil
 }
 
-func read(s *jsonscan.Scanner) (n node) {
+// reader makes nodes of a JSON text.
+type reader struct {
+	*jsonscan.Scanner
+	nodes int
+}
+
+func (s *reader) read() (n node) {
+	if s.nodes++; s.nodes > mostNodes {
+		s.Failf("more than %d values", mostNodes)
+		return n
+	}
 	switch s.Peek() {
 	case jsonscan.Null:
 		s.Null()
@@ -53,18 +66,18 @@ func read(s *jsonscan.Scanner) (n node) {
 		n.kind = array
 		s.Array()
 		for s.Next() {
-			n.items = append(n.items, read(s))
+			n.items = append(n.items, s.read())
 		}
 	case jsonscan.Object:
 		n.kind = object
-		n.readMembers(s)
+		s.readMembers(&n)
 	default:
 		s.Skip() // which tells what is wrong
 	}
 	return n
 }
 
-func (n *node) readMembers(s *jsonscan.Scanner) {
+func (s *reader) readMembers(n *node) {
 	type member struct {
 		key   string
 		value node
@@ -73,7 +86,7 @@ func (n *node) readMembers(s *jsonscan.Scanner) {
 	s.Object()
 	for s.Next() {
 		key := string(s.Key())
-		all = append(all, member{key, read(s)})
+		all = append(all, member{key, s.read()})
 	}
 	slices.SortFunc(all, func(a, b member) int {
 		switch {

@@ -190,6 +190,11 @@ func (m *Mirror) ask(ctx context.Context, l *Lane, c *Copy) {
 	mine, cancel := context.WithTimeout(ctx, l.options.Timeout)
 	defer cancel()
 	answer, took, err := safely(mine, c.Question)
+	defer func() {
+		if p := recover(); p != nil { // a bug in a comparison costs that pair, and not the server
+			m.unpaired(l, c, event.Incomparable, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		}
+	}()
 	late := errors.Is(mine.Err(), context.DeadlineExceeded)
 	switch {
 	case ctx.Err() != nil && err != nil:

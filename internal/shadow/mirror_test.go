@@ -46,6 +46,11 @@ func answers(primary, shadow string) *asked {
 	return &asked{primary: *body(primary), took: 3 * time.Millisecond, do: func(context.Context) (Answer, error) { return *body(shadow), nil }}
 }
 
+// confused is a question whose answer is a bug.
+type confused struct{ *asked }
+
+func (*confused) Primary() Answer { panic("a bug") }
+
 func failing(err error) *asked {
 	return &asked{primary: *body("1"), do: func(context.Context) (Answer, error) { return Answer{}, err }}
 }
@@ -119,6 +124,7 @@ func TestWhatComesOfACopyIsCounted(t *testing.T) {
 			copyOf(failing(errors.New("broken"))), failed(answers("1", "1")), failed(failing(errors.New("broken"))), failed(hanging()),
 			copyOf(hanging()), copyOf(slow),
 			copyOf(&asked{do: func(context.Context) (Answer, error) { panic("a bug") }}),
+			copyOf(&confused{answers("1", "1")}),
 		} {
 			m.Offer(l, c)
 		}
@@ -126,7 +132,7 @@ func TestWhatComesOfACopyIsCounted(t *testing.T) {
 		stop()
 		got := total(m.Take(start.Add(time.Second)))
 		pairs, agreed := got.Totals()
-		want := [event.NumUnpaired]uint64{event.PrimaryFailed: 1, event.ShadowFailed: 2, event.BothFailed: 2, event.ShadowLate: 2}
+		want := [event.NumUnpaired]uint64{event.PrimaryFailed: 1, event.ShadowFailed: 2, event.BothFailed: 2, event.ShadowLate: 2, event.Incomparable: 1}
 		if pairs != 3 || agreed != 2 || got.Unpaired != want || got.Drops != [event.NumDrops]uint64{} {
 			t.Errorf("%d of %d agreed, unpaired %v, drops %v", agreed, pairs, got.Unpaired, got.Drops)
 		}

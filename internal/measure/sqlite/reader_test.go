@@ -65,6 +65,7 @@ func sample(t testing.TB) *Sink {
 		o(outcomeOf(one, "c", "reward", 0.5, time.Minute)), o(byIDAlone(outcomeOf(two, "d", "correct", 1, time.Minute))),
 		o(outcomeOf(one, "e", "reward", 2, 8*24*time.Hour)), o(outcomeOf(one, "e", "reward", 2, 8*24*time.Hour)),
 		o(outcomeOf(one, "e", "reward", 3, 8*24*time.Hour)),
+		co(comparison(start, 3, 2)), di(disagreement(1, start, "0")),
 	))
 	return s
 }
@@ -94,6 +95,8 @@ func TestViewsSayWhatHappened(t *testing.T) {
 		"SELECT o.id FROM outcomes o JOIN decisions d ON d.id = o.decision WHERE d.assigned = 'canary' ORDER BY 1": "b\nd\n",
 		"SELECT variant, share, units FROM traffic_changes ORDER BY 1":                                             "canary|0.75|1\nstable|0.75|1\n",
 		"SELECT class, truth, predicted, n FROM variant_confusions ORDER BY 1, 2, 3":                               "unverified|0|0|1\nverified|1|0|1\nverified|1|1|1\n",
+		"SELECT shadow, variant, rule, pairs, agreed, p50_micros, shadow_p50_micros, slower_micros FROM shadow":    "next|stable|label|3|2|1000|1500|1500\n",
+		"SELECT d.label, s.shadow_label, s.parting FROM disagreements s JOIN decisions d ON d.id = s.decision":     "1|0|row 0\n",
 		"SELECT version FROM schema_version":                                                                       fmt.Sprintln(SchemaVersion),
 	} {
 		if got, err := ask(r, query); err != nil || got != want {
