@@ -51,7 +51,16 @@ func passTo(t *testing.T, url string, change ...func(*gateway.ServiceOptions, *p
 	}
 	up, err := proxy.New(o)
 	must(t, err)
-	t.Cleanup(up.Close)
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- up.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+		up.Close()
+	})
 	s.Variants = []gateway.VariantOptions{{Name: "stable", Upstream: up, Passed: true}}
 	service := gateway.NewService(s)
 	service.Variants()[0].Swap(&gateway.Live{Name: "upstream", Digest: url, Runtime: "upstream"})

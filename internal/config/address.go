@@ -49,6 +49,18 @@ func Prefixes(list []CIDR) []netip.Prefix {
 	return out
 }
 
+// numbered tells whether a host ends in a number, decimal or hexadecimal, as no name does: resolvers do not agree on 2130706433, 0x7f.1 and
+// 0177.0.0.1, some of which take them for addresses of four parts.
+func numbered(host string) bool {
+	last := strings.TrimSuffix(host, ".")
+	last = strings.ToLower(last[strings.LastIndexByte(last, '.')+1:])
+	digits, hex := strings.CutPrefix(last, "0x")
+	if hex {
+		return strings.Trim(digits, "0123456789abcdef") == ""
+	}
+	return last != "" && strings.Trim(last, "0123456789") == ""
+}
+
 // schemes are those of an upstream's URL, with the ports that they mean.
 var schemes = map[string]string{"http": "80", "h2c": "80", "grpc": "80", "https": "443", "h2": "443", "grpcs": "443"}
 
@@ -111,6 +123,8 @@ func readAddress(text string) (a address, err error) {
 	name, port := u.Hostname(), u.Port()
 	if ip, err := netip.ParseAddr(name); err == nil && ip.Zone() == "" {
 		a.ip = ip.Unmap()
+	} else if numbered(name) {
+		return a, fault.Invalidf("%.80q is a number, which some take for an address, and others for a name", name).WithHint("write an address in four parts, like http://10.1.2.3:8082")
 	} else if !upstreamHost.MatchString(name) || err == nil {
 		return a, fault.Invalidf("%.80q is no host of an upstream", name).WithHint("write a name or an address, like http://127.0.0.1:8082 or http://[::1]:8082")
 	}

@@ -89,6 +89,9 @@ func unambiguous(path, query string) bool {
 			if !ok || v < ' ' || v == '/' || v == '\\' || v == 0x7f || v == '%' && escapesAgain(path[i+3:]) {
 				return false
 			}
+			if (v == ';' || v == '#' || v == '?') && dots && (length == 1 || length == 2) { // dots, to who leaves out what is behind it
+				return false
+			}
 			c, i = v, i+2
 		}
 		length++

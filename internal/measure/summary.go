@@ -88,9 +88,9 @@ type VariantSummary struct {
 
 	FirstErrors uint64 // units that had an error
 	Errors      [event.NumClasses]uint64
-	// ErrorRate is the share of requests that failed by our fault, classes Server and Timeout, of those that were not shed; what a
-	// limit refused is no request of the variant. Requests of one user depend on each other, which makes the interval narrower than it should be where a few users
-	// send most.
+	// ErrorRate is the share of requests that failed by our fault, classes Server and Timeout, of those that were not shed; what a limit
+	// refused is no request of the variant. Requests of one user depend on each other, which makes the interval narrower than it should be
+	// where a few users send most.
 	ErrorRate stat.Interval
 
 	Successful    uint64  // requests; latencies are of these
