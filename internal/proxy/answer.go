@@ -143,7 +143,7 @@ func (x *call) receive(r *Request, a *Answer) error {
 	}
 	x.frame(r.Method)
 	if x.sender != nil && x.head.status >= 300 {
-		x.sender.stop() // it does not want the rest (RFC 9112, section 9.5)
+		x.sender.stop(grace) // it does not want the rest (RFC 9112, section 9.5)
 	}
 	hold := r.Hold
 	stream := x.head.stream && !x.body.over

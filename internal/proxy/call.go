@@ -157,7 +157,7 @@ func (x *call) ask(r *Request) (int, error) {
 		return c.turn.sent, nil
 	}
 	x.buf = x.t.buffers.get(smallest) // the request may go on from the other
-	x.sender = sendBeside(c, [2][]byte{c.turn.out, c.turn.body}, r, x.deadline)
+	x.sendBeside([2][]byte{c.turn.out, c.turn.body}, r)
 	return max(c.turn.sent, 1), nil
 }
 
@@ -273,9 +273,11 @@ func (x *call) finish() {
 	c := x.c
 	keep := x.head.keep && x.body.kept() && x.r == x.w
 	if x.sender != nil {
-		keep = keep && x.sender.finished()
-		x.sender.stop()
-		if keep {
+		wait := grace
+		if !x.body.over {
+			wait = 0
+		}
+		if keep = x.sender.stop(wait) && keep; keep {
 			c.written += x.sender.sent
 			keep = c.SetWriteDeadline(time.Time{}) == nil
 		}

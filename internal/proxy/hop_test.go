@@ -39,11 +39,11 @@ func whole(t testing.TB, a *Answer) string {
 }
 
 func TestARequestIsPassedOnAndItsAnswerComesBack(t *testing.T) {
-	var seen *http.Request
-	var body string
+	requests, bodies := make(chan *http.Request, 1), make(chan string, 1)
 	tr := transportTo(t, transportOptions{}, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
-		seen, body = r, string(b)
+		requests <- r
+		bodies <- string(b)
 		w.Header().Set("X-Answer", "yes")
 		w.WriteHeader(http.StatusAccepted)
 		io.WriteString(w, "done")
@@ -62,6 +62,7 @@ func TestARequestIsPassedOnAndItsAnswerComesBack(t *testing.T) {
 		if got := whole(t, &a); got != "done" {
 			t.Errorf("body %q", got)
 		}
+		seen, body := <-requests, <-bodies
 		if seen.RequestURI != "/a%20b?c=d" || seen.Host != "example.com" || body != "hello" || len(seen.Header["X-One"]) != 2 ||
 			seen.Header.Get("X-Two") != "" || len(seen.Header["X-Forwarded-For"]) != 1 || len(seen.Header["X_forwarded-For"]) != 0 {
 			t.Errorf("%+v %q", seen, body)

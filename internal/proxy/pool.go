@@ -168,8 +168,14 @@ func (p *pool) sweep() {
 		p.run()
 	}
 	p.mu.Unlock()
-	for _, c := range gone {
-		p.drop(c)
+	p.leave(gone)
+}
+
+// leave closes connections that are idle. TLS says so to the instance; it waits for nobody, as nothing is under way.
+func (p *pool) leave(idle []*conn) {
+	for _, c := range idle {
+		c.Conn.Close()
+		p.drop(nil)
 	}
 }
 
@@ -182,9 +188,7 @@ func (p *pool) close() {
 		p.timer.Stop()
 	}
 	p.mu.Unlock()
-	for _, c := range idle {
-		p.drop(c)
-	}
+	p.leave(idle)
 }
 
 func (p *pool) stats() (open, idle int) {

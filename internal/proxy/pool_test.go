@@ -286,3 +286,26 @@ func TestAClosedTransportFinishesWhatIsUnderWay(t *testing.T) {
 		t.Errorf("%d connections, %d idle", open, idle)
 	}
 }
+
+func TestAnIdleConnectionEndsWithoutAReset(t *testing.T) {
+	for _, scheme := range []string{"http", "https"} {
+		ended := make(chan error, 1)
+		tr := overBoth(t, scheme, func(w http.ResponseWriter, r *http.Request) {
+			c, in, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			in.ReadByte() // the body
+			io.WriteString(c, okay)
+			_, err = in.ReadByte()
+			ended <- err
+		})
+		mustAnswer(t, tr, post("a"))
+		tr.close()
+		if err := <-ended; err != io.EOF { //nolint:errorlint // TLS has an error of its own for an end without a word
+			t.Errorf("%s: %v", scheme, err)
+		}
+	}
+}

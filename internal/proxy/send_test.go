@@ -138,13 +138,16 @@ func newReadings(err error) *readings {
 }
 
 func TestBodiesArriveAsTheyAre(t *testing.T) {
-	var got []byte
-	var length int64
+	type body struct {
+		bytes  []byte
+		length int64
+	}
+	seen := make(chan body, 1)
 	tr := transportTo(t, transportOptions{}, func(w http.ResponseWriter, r *http.Request) {
-		length = r.ContentLength
-		got, _ = io.ReadAll(r.Body)
+		b, _ := io.ReadAll(r.Body)
+		seen <- body{b, r.ContentLength}
 	})
-	for _, size := range []int{0, 1, 7 << 10, 8 << 10, 20_000, pieceSize + 1, 5 << 20} {
+	for _, size := range []int{0, 1, 7 << 10, 8 << 10, 20_000, smallest + 1, 5 << 20} {
 		body := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]
 		for how, r := range map[string]*Request{
 			"whole":  {Body: body},
@@ -158,8 +161,8 @@ func TestBodiesArriveAsTheyAre(t *testing.T) {
 			if how == "chunks" {
 				want = -1
 			}
-			if !bytes.Equal(got, body) || length != want {
-				t.Errorf("%s, %d bytes: %d bytes, length %d", how, size, len(got), length)
+			if got := <-seen; !bytes.Equal(got.bytes, body) || got.length != want {
+				t.Errorf("%s, %d bytes: %d bytes, length %d", how, size, len(got.bytes), got.length)
 			}
 		}
 	}
