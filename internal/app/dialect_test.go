@@ -128,9 +128,8 @@ services:
 	if in := f.instances(t, "next")[upstream.URL()]; in.Requests != 0 || in.Connections != 0 {
 		t.Errorf("copies are with the upstream that answers: %+v", in)
 	}
-	if want := fmt.Sprintf(`serin_upstream_requests_total{code="2xx",instance=%q,service="m",variant="next (shadow)"} 5`, upstream.URL()); !strings.Contains(f.metrics(t), want+"\n") {
-		t.Errorf("metrics have no %s", want)
-	}
+	want := fmt.Sprintf(`serin_upstream_requests_total{code="2xx",instance=%q,service="m",variant="next (shadow)"} 5`, upstream.URL())
+	f.eventually(t, "metrics have "+want, func() bool { return strings.Contains(f.metrics(t), want+"\n") })
 }
 
 // TestAnUpstreamThatIsDownIsAskedAgainWhatItTakes starts a server before the upstream that has to describe itself.
