@@ -15,7 +15,7 @@ const (
 	DropBytes                   // the copies that wait hold as many bytes as they may
 	DropTooLarge                // the request or its answer is larger than what is copied
 	DropStreaming               // the request or its answer comes bit by bit, and was not here whole
-	DropDraining                // the server is about to stop
+	DropDraining                // the server is about to stop, or the shadow's settings have changed
 	DropUnavailable             // the shadow has no version, or no instance, that could be asked
 	DropMethod                  // the request may change something: its method is none of those that are copied
 	NumDrops

@@ -115,17 +115,12 @@ func (g *Gateway) SetServices(list []*Service) {
 	for _, s := range list {
 		t.byName[s.Name()] = s
 		g.metrics.expect(s)
-		if g.options.Shadows != nil {
-			for _, shadow := range s.shadows {
-				g.options.Shadows.Adopt(shadow.lane)
-			}
-		}
 		g.addOwn(t, s)
 		if s.speaks && (s.options.Default || len(list) == 1) {
 			t.byDefault = s
 		}
 	}
-	g.services.Store(t)
+	g.relayLanes(g.services.Swap(t).list, list)
 }
 
 // addOwn adds the paths of a service's own: under its hosts, or under all.

@@ -13,6 +13,8 @@ import (
 type Shadows interface {
 	// Adopt hears of a lane before its first copy.
 	Adopt(l *shadow.Lane)
+	// Retire hears of a lane that no service has any more.
+	Retire(l *shadow.Lane)
 	// Offer takes a copy in, and all that it holds, or counts why it does not.
 	Offer(l *shadow.Lane, c *shadow.Copy)
 	// Drop counts a request that was drawn and is not copied.
@@ -40,6 +42,28 @@ type shadowed struct {
 	lane    *shadow.Lane
 	variant *Variant
 	options ShadowOptions
+}
+
+// relayLanes tells who takes copies of the lanes that there are now, and of those that are no more.
+func (g *Gateway) relayLanes(before, now []*Service) {
+	if g.options.Shadows == nil {
+		return
+	}
+	kept := map[*Service]bool{}
+	for _, s := range now {
+		kept[s] = true
+		for _, shadow := range s.shadows {
+			g.options.Shadows.Adopt(shadow.lane)
+		}
+	}
+	for _, s := range before {
+		if kept[s] {
+			continue
+		}
+		for _, shadow := range s.shadows {
+			g.options.Shadows.Retire(shadow.lane)
+		}
+	}
 }
 
 // draws tells whether a decision is copied to the shadow. What it has answered itself is not: it would be compared with itself.

@@ -43,6 +43,7 @@ type Lane struct {
 	head, n int
 	bytes   int64 // held by those that wait or are being answered
 	workers int
+	retired bool    // what waits is not asked any more
 	tokens  float64 // disagreements that may be written one by one
 	last    time.Time
 }
@@ -136,18 +137,24 @@ func (l *Lane) put(c *Copy) (start bool, why event.Drop, ok bool) {
 	return false, 0, true
 }
 
-// next gives a worker its next copy, and counts the worker out when there is none.
-func (l *Lane) next() (c Copy, ok bool) {
+// next gives a worker its next copy, and counts the worker out when there is none. Dead says that the copy is to be dropped.
+func (l *Lane) next() (c Copy, dead, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.n == 0 {
 		l.workers--
-		return c, false
+		return c, false, false
 	}
 	c, l.waiting[l.head] = l.waiting[l.head], Copy{}
 	l.head = (l.head + 1) % len(l.waiting)
 	l.n--
-	return c, true
+	return c, l.retired, true
+}
+
+func (l *Lane) retire() {
+	l.mu.Lock()
+	l.retired = true
+	l.mu.Unlock()
 }
 
 // done gives back what a copy has held.

@@ -81,6 +81,9 @@ func NewMirror(o MirrorOptions) *Mirror {
 // Adopt makes the counters of a lane be there before they count: the first drop is an increase then, which alarms see.
 func (m *Mirror) Adopt(l *Lane) { m.metrics.of(l) }
 
+// Retire ends a lane whose service is no more as it was: what waits is dropped as the workers come by, and what is being asked ends by itself.
+func (*Mirror) Retire(l *Lane) { l.retire() }
+
 // Offer takes a copy in, or counts why it does not. It never waits. Whoever offers gives away what the copy holds.
 func (m *Mirror) Offer(l *Lane, c *Copy) {
 	start, why, ok := l.put(c)
@@ -169,11 +172,11 @@ func (m *Mirror) startAll(ctx context.Context, workers *sync.WaitGroup) {
 // work answers what waits in a lane.
 func (m *Mirror) work(ctx context.Context, l *Lane) {
 	for {
-		c, ok := l.next()
+		c, dead, ok := l.next()
 		if !ok {
 			return
 		}
-		if ctx.Err() != nil {
+		if dead || ctx.Err() != nil {
 			m.drop(l, &c, event.DropDraining)
 		} else {
 			m.ask(ctx, l, &c)

@@ -189,6 +189,29 @@ func TestAHangingShadowHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// TestARetiredLaneAsksNoMore: whoever takes a shadow that hangs out of the file is rid of it when what is being asked has ended.
+func TestARetiredLaneAsksNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMirror(nil)
+		l := newLane(t, func(o *LaneOptions) { o.InFlight, o.Timeout = 2, time.Minute })
+		stop := running(t, m)
+		for range 100 {
+			m.Offer(l, copyOf(hanging()))
+		}
+		synctest.Wait()
+		m.Retire(l)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		m.Offer(l, copyOf(answers("1", "1"))) // of a request that began before
+		synctest.Wait()
+		got := total(m.Take(start))
+		if got.Unpaired[event.ShadowLate] != 2 || got.Drops[event.DropDraining] != 99 || l.workers != 0 || l.bytes != 0 {
+			t.Errorf("%v, %v", got.Unpaired, got.Drops)
+		}
+		stop()
+	})
+}
+
 func TestNoMoreCopiesAreAskedAtOnceThanMay(t *testing.T) {
 	m := newMirror(nil)
 	l := newLane(t, func(o *LaneOptions) { o.InFlight = 3; o.Queue = 1000 })

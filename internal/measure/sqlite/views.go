@@ -174,7 +174,7 @@ func Views() []View {
 			Column{"dropped_bytes", Int, "not copied: what waited was too large"},
 			Column{"dropped_too_large", Int, "not copied: request or answer too large"},
 			Column{"dropped_streaming", Int, "not copied: request or answer a stream"},
-			Column{"dropped_draining", Int, "not copied, or not answered: the server was about to stop"},
+			Column{"dropped_draining", Int, "not copied, or not answered: the server was about to stop, or a reload changed the shadow"},
 			Column{"dropped_unavailable", Int, "not copied: the shadow could not be asked"},
 			Column{"dropped_method", Int, "not copied: the method may change something"},
 			Column{"slower_micros", Int, "the shadow's latency less the variant's, summed over pairs, in microseconds"},
