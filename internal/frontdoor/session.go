@@ -347,13 +347,12 @@ func (c *session) close() {
 // linger closes so that the client can read the answer although it has sent what nobody reads: a connection that is closed with bytes
 // unread is reset, and a reset takes away what the client has not read yet.
 func (c *session) linger() {
-	const most, patience = 1 << 20, 500 * time.Millisecond
+	const patience = time.Second
 	if half, ok := c.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		_ = c.conn.SetReadDeadline(time.Now().Add(patience))
 		c.lend()
-		for n := 0; n < most; {
-			k, err := c.conn.Read(*c.buffer)
-			if n += k; err != nil {
+		for {
+			if _, err := c.conn.Read(*c.buffer); err != nil {
 				break
 			}
 		}
