@@ -69,7 +69,8 @@ func (g *Gateway) relayLanes(before, now []*Service) {
 // draws tells whether a decision is copied to the shadow. What it has answered itself is not: it would be compared with itself.
 func (s *shadowed) draws(d *decision) bool { return s.variant != d.answered && s.lane.Draws(d.id) }
 
-// flush sends what has been written of an answer over HTTP/1, which is all of it, before anything is copied.
+// flush sends what has been written of an answer over HTTP/1, which is all of it, before anything is copied. Over h2 and gRPC an answer ends
+// when its handler does: it waits for the copying of a body of a prediction's size, and for nothing else.
 func (b *buffers) flush() {
 	if b.http.r != nil && b.http.r.ProtoMajor == 1 {
 		_ = http.NewResponseController(b.http.w).Flush() // who cannot has sent it already, or has nobody who reads

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/shadow"
 	"github.com/serin-ml/serin/internal/stat"
 )
 
@@ -97,7 +99,7 @@ func SummariseShadow(s Shadow, counts *event.Comparison) (ShadowSummary, error) 
 	out.Latency = meanInterval(differences, latency)
 	out.Score = meanInterval(differences, score)
 	out.Overlap = differences.Interval(stat.Ratio{}.Estimate())
-	if overlap.Estimate().Value > 0 {
+	if strings.HasPrefix(s.Rule, string(shadow.ByTopK)) {
 		out.Overlap = meanInterval(differences, overlap)
 	}
 	return out, nil

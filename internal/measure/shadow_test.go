@@ -136,7 +136,7 @@ func TestMeansAreOfPairs(t *testing.T) {
 	for b := range uint8(64) {
 		*c.Bucket(b) = event.ComparisonBucket{Bucket: b, Pairs: 100, Agreed: 90, Lean: 10, Micros: 100 * (500 + int64(b)), Overlap: 80, Scored: 50, Score: -5}
 	}
-	s, err := SummariseShadow(Shadow{}, c)
+	s, err := SummariseShadow(Shadow{Rule: "topK, k 5"}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
