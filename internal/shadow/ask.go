@@ -35,11 +35,6 @@ func (m *Mirror) ask(ctx context.Context, l *Lane, c *Copy) {
 	mine, cancel := context.WithTimeout(ctx, l.options.Timeout)
 	defer cancel()
 	answer, took, err := safely(mine, c.Question)
-	defer func() {
-		if p := recover(); p != nil { // a bug in a comparison costs that pair, and not the server
-			m.unpaired(l, c, event.Incomparable, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
-		}
-	}()
 	late := errors.Is(mine.Err(), context.DeadlineExceeded)
 	switch {
 	case ctx.Err() != nil && err != nil:
@@ -52,15 +47,14 @@ func (m *Mirror) ask(ctx context.Context, l *Lane, c *Copy) {
 		m.unpaired(l, c, event.PrimaryFailed, nil)
 		return
 	case late || errors.Is(err, context.DeadlineExceeded):
-		m.unpaired(l, c, event.ShadowLate, nil)
+		m.unpaired(l, c, event.ShadowLate, fmt.Errorf("no answer within %v", l.options.Timeout))
 		return
 	case err != nil:
 		m.unpaired(l, c, event.ShadowFailed, err)
 		return
 	}
 	s.seconds.Observe(took.Seconds())
-	primary := c.Question.Primary()
-	r := l.options.Comparer.Compare(&primary, &answer)
+	primary, r := l.compare(c.Question, &answer)
 	if r.Verdict == Incomparable {
 		m.unpaired(l, c, event.Incomparable, errors.New(r.Where))
 		return
@@ -74,13 +68,24 @@ func (m *Mirror) ask(ctx context.Context, l *Lane, c *Copy) {
 	m.tell(l, c, &primary, &answer, took, &r)
 }
 
-// unpaired counts a copy that gave no pair.
+// compare compares the shadow's answer with the primary's. A bug in it costs that pair, and not the server.
+func (l *Lane) compare(q Question, shadow *Answer) (primary Answer, r Result) {
+	defer func() {
+		if p := recover(); p != nil {
+			r = Result{Verdict: Incomparable, Where: fmt.Sprintf("panic: %v\n%s", p, debug.Stack())}
+		}
+	}()
+	primary = q.Primary()
+	return primary, l.options.Comparer.Compare(&primary, shadow)
+}
+
+// unpaired counts a copy that gave no pair. Why is logged, once in a while.
 func (m *Mirror) unpaired(l *Lane, c *Copy, why event.Unpaired, err error) {
 	m.metrics.of(l).unpaired[why].Inc()
 	m.ledger.unpaired(keyOf(l, c), why)
-	if err != nil {
-		m.options.Log.Debug("a shadow gave nothing to compare", "service", l.options.Service, "variant", l.options.Variant, "decision", c.Decision.String(),
-			"result", why.String(), "error", err)
+	if err != nil && l.warns(m.options.Now()) {
+		m.options.Log.Warn("a shadow gave nothing to compare; clients got their answers, and all such copies are counted", "service", l.options.Service,
+			"variant", l.options.Variant, "decision", c.Decision.String(), "result", why.String(), "error", err)
 	}
 }
 
@@ -96,10 +101,16 @@ func (m *Mirror) tell(l *Lane, c *Copy, primary, shadow *Answer, took time.Durat
 		PrimaryMicros: micros(c.Took), ShadowMicros: micros(took), PrimaryLabel: labelOf(r.Primary, primary), ShadowLabel: labelOf(r.Shadow, shadow),
 		PrimaryScore: primary.Score, ShadowScore: shadow.Score, Difference: r.Difference, Overlap: r.Overlap, Where: r.Where,
 	}
-	d.PrimaryAnswer, d.ShadowAnswer = c.Question.Texts(shadow)
+	d.PrimaryAnswer, d.ShadowAnswer = shownTexts(c.Question, shadow)
 	if !m.ledger.tell(d) {
 		m.metrics.undetailed.WithLabelValues("queue").Inc()
 	}
+}
+
+// shownTexts returns the answers for people; none after a panic.
+func shownTexts(q Question, shadow *Answer) (primary, other string) {
+	defer func() { _ = recover() }() // a bug in how answers are shown costs that, and not the server
+	return q.Texts(shadow)
 }
 
 // labelOf returns the label that was compared, else the one that Serin tells.

@@ -46,6 +46,7 @@ type Lane struct {
 	retired bool    // what waits is not asked any more
 	tokens  float64 // disagreements that may be written one by one
 	last    time.Time
+	warned  time.Time // when a failure was last logged
 }
 
 // NewLane makes a lane. A Mirror works on it.
@@ -162,6 +163,20 @@ func (l *Lane) done(bytes int64) {
 	l.mu.Lock()
 	l.bytes -= bytes
 	l.mu.Unlock()
+}
+
+// warnEvery is how often a lane's failures are logged.
+const warnEvery = time.Minute
+
+// warns tells whether a failure at that time is to be logged: the first, and one a minute.
+func (l *Lane) warns(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if passed := now.Sub(l.warned); passed >= 0 && passed < warnEvery {
+		return false
+	}
+	l.warned = now
+	return true
 }
 
 // How many disagreements of a lane are written one by one.

@@ -345,6 +345,20 @@ func TestAShareIsDrawnByTheDecisionAlone(t *testing.T) {
 	}
 }
 
+func TestFailuresAreLoggedOnceAMinute(t *testing.T) {
+	var logged strings.Builder
+	now := start
+	m := NewMirror(MirrorOptions{Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(&logged, nil))})
+	l := newLane(t, nil)
+	for range 180 {
+		m.unpaired(l, copyOf(nil), event.ShadowFailed, errors.New("connection refused"))
+		now = now.Add(time.Second)
+	}
+	if n := strings.Count(logged.String(), "result=shadowFailed error=\"connection refused\""); n != 3 {
+		t.Errorf("%d lines in three minutes:\n%s", n, logged.String())
+	}
+}
+
 func TestFewDisagreementsAreWrittenOneByOne(t *testing.T) {
 	r := prometheus.NewRegistry()
 	m := newMirror(r)
