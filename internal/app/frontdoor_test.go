@@ -222,6 +222,8 @@ func TestTheFrontDoorReadsEachRequestInOneWayOrRefusesIt(t *testing.T) {
 			if !slices.Equal(status, c.status) {
 				t.Errorf("the statuses are %v, want %v: %q", status, c.status, answers)
 			}
+			h.mu.Lock()
+			defer h.mu.Unlock()
 			if !slices.Equal(h.saw, c.saw) {
 				t.Errorf("the handler saw %q, want %q", h.saw, c.saw)
 			}

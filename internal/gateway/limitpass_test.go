@@ -9,6 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
 	"github.com/serin-ml/serin/internal/limit"
 )
 
@@ -63,5 +69,44 @@ func TestWhatIsPassedOnIsLimitedToo(t *testing.T) {
 	tallies, _ := p.written(t, 4)
 	if tally := tallies["stable"]; tally.Limited != 2 || tally.Fallbacks != 0 || tally.Latency.Count() != 4 {
 		t.Errorf("%+v", tally)
+	}
+}
+
+func TestCallsThatArePassedOnAreLimitedToo(t *testing.T) {
+	up := newSpeaker(t)
+	for port := range ports {
+		t.Run(port, func(t *testing.T) {
+			p := newPassing(t, ServiceOptions{
+				Variants: []VariantOptions{variantOf("stable", upstreamOf(t, "grpc://"+up.address))},
+				Limits:   []*Limit{newLimit(t, LimitOptions{Name: "calls", Key: LimitKey{ByHeader, "X-Team"}, Options: limit.Options{Requests: 1, Window: time.Hour}, Paths: []string{"/test.Speaker/"}})},
+			})
+			c := p.dialRPC(t, port)
+			for i, want := range []codes.Code{codes.OK, codes.ResourceExhausted} {
+				var header, trailer metadata.MD
+				ctx := metadata.AppendToOutgoingContext(t.Context(), "x-team", "one")
+				err := c.Invoke(ctx, sayOnce, wrapperspb.String("hello"), new(wrapperspb.StringValue), grpc.Header(&header), grpc.Trailer(&trailer))
+				told := metadata.Join(header, trailer)
+				if status.Code(err) != want || len(told["ratelimit"]) != 1 || told["ratelimit"][0] != `"calls";r=0;t=3600` || (len(told["retry-after"]) == 1) != (i == 1) {
+					t.Errorf("call %d: %v %v", i, err, told)
+				}
+			}
+			ctx := metadata.AppendToOutgoingContext(t.Context(), "x-team", "two")
+			if err := c.Invoke(ctx, sayOnce, wrapperspb.String("hello"), new(wrapperspb.StringValue)); err != nil {
+				t.Errorf("another team: %v", err)
+			}
+		})
+	}
+}
+
+func TestACallForAHostThatIsNoneIsRefused(t *testing.T) {
+	up := newSpeaker(t)
+	for port := range ports {
+		p := newPassing(t, ServiceOptions{Variants: []VariantOptions{variantOf("stable", upstreamOf(t, "grpc://"+up.address))}})
+		for _, host := range []string{"a b", "a/b", "a\tb"} {
+			err := p.dialRPC(t, port, grpc.WithAuthority(host)).Invoke(t.Context(), sayOnce, wrapperspb.String("hello"), new(wrapperspb.StringValue))
+			if err == nil || !strings.Contains(err.Error(), errHost.Error()) && !strings.Contains(err.Error(), "400") {
+				t.Errorf("%s: %q: %v", port, host, err)
+			}
+		}
 	}
 }

@@ -24,6 +24,9 @@ import (
 func (g *Gateway) passGRPC(_ any, s grpc.ServerStream) (err error) {
 	method, _ := grpc.MethodFromServerStream(s)
 	r, w := requestOf(s, method), &callWriter{stream: s, header: http.Header{}}
+	if err := wellFormed(r); err != nil {
+		return rpcError(err, false)
+	}
 	p, ok := g.routed(g.services.Load(), r).(*passage)
 	if !ok {
 		return status.Errorf(codes.Unimplemented, "unknown method %s", method)

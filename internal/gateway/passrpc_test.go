@@ -107,9 +107,9 @@ var ports = map[string]func(p *passing, t *testing.T) string{
 	},
 }
 
-func (p *passing) dialRPC(t *testing.T, port string) *grpc.ClientConn {
+func (p *passing) dialRPC(t *testing.T, port string, options ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
-	c, err := grpc.NewClient("passthrough:///"+ports[port](p, t), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	c, err := grpc.NewClient("passthrough:///"+ports[port](p, t), append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	if err != nil {
 		t.Fatal(err)
 	}
