@@ -35,8 +35,9 @@ type passed struct {
 	ctx      context.Context
 	end      func() // ends ctx; nil: only its client does
 	deadline time.Time
-	sent     int64 // bytes of the answer's body
-	broken   bool  // the answer had begun when it broke off: its client must not take it for whole
+	sent     int64         // bytes of the answer's body
+	waited   time.Duration // for the client to take them
+	broken   bool          // the answer had begun when it broke off: its client must not take it for whole
 }
 
 // reset forgets the request before.
@@ -75,7 +76,7 @@ func (p *passage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.status = g.refusePassed(b, a.err)
 	}
 	if a.took == 0 { // else the answer is a stream, whose beginning counts
-		a.took = g.options.Now().Sub(start)
+		a.took = g.options.Now().Sub(start) - b.pass.waited
 	}
 	if !a.told {
 		g.done(b, &c, &q, a)

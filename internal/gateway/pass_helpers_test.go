@@ -144,7 +144,10 @@ func do(r *http.Request) reply {
 		return reply{err: err}
 	}
 	defer w.Body.Close()
-	text, err := io.ReadAll(w.Body)
+	text, err := io.ReadAll(io.LimitReader(w.Body, 1<<20))
+	if err == nil {
+		_, err = io.Copy(io.Discard, w.Body)
+	}
 	return reply{w.StatusCode, w.Header, string(text), err}
 }
 

@@ -38,9 +38,7 @@ func (g *Gateway) deliver(b *buffers, c *call, q *question) answered {
 	done := answered{status: a.Status}
 	var sent error
 	if len(a.Body) > 0 {
-		var n int
-		n, sent = w.Write(a.Body)
-		p.sent = int64(n)
+		sent = g.sendOn(b, a.Body)
 	}
 	if a.Rest != nil {
 		if stream {
@@ -122,7 +120,7 @@ func (g *Gateway) relay(b *buffers, sent error, stream bool) (status int, err er
 	begun := stream && p.answer.Header[grpcStatus] == nil
 	for n := len(p.answer.Body); ; {
 		if flush && sent == nil && (n > 0 || begun) {
-			sent = control.Flush()
+			sent = p.toClient(control.Flush)
 			if errors.Is(sent, http.ErrNotSupported) {
 				sent = nil
 			}
@@ -139,10 +137,7 @@ func (g *Gateway) relay(b *buffers, sent error, stream bool) (status int, err er
 		}
 		n, err = p.answer.Rest.Read(piece[:])
 		if n > 0 {
-			g.allowWrite(w)
-			var wrote int
-			wrote, sent = w.Write(piece[:n])
-			p.sent += int64(wrote)
+			sent = g.sendOn(b, piece[:n])
 		}
 		switch {
 		case err == io.EOF && sent == nil:
@@ -155,6 +150,39 @@ func (g *Gateway) relay(b *buffers, sent error, stream bool) (status int, err er
 		p.broken = true
 		return g.brokenOff(d, p, err)
 	}
+}
+
+// sendOn writes a piece of the answer's body to the client, which has time of its own to take it.
+func (g *Gateway) sendOn(b *buffers, piece []byte) error {
+	g.allowWrite(b.http.w)
+	return b.pass.toClient(func() error {
+		n, err := b.http.w.Write(piece)
+		b.pass.sent += int64(n)
+		return err
+	})
+}
+
+// unhurried is how long a write may take that does not wait for its client. Longer ones use up none of the service's time, and are not in
+// the variant's latency: that a client is slow is no fault of the variant, and it gets all of its answer.
+const unhurried = 10 * time.Millisecond
+
+// toClient calls what writes to the client, and lets the answer's time stand still while that has to wait.
+func (p *passed) toClient(write func() error) error {
+	if p.answer.Rest == nil {
+		return write()
+	}
+	resume := func() {}
+	if p.incoming != nil && p.incoming.whole() {
+		resume = p.incoming.halt()
+	}
+	began := time.Now()
+	err := write()
+	if took := time.Since(began); took > unhurried {
+		p.answer.Prolong(took)
+		p.waited += took
+	}
+	resume()
+	return err
 }
 
 // left is the status of an answer whose client went away. Of a stream it is the usual end.

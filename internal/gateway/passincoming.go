@@ -66,11 +66,26 @@ func (in *incoming) Read(p []byte) (int, error) {
 	case err != nil:
 		in.bad = err
 	}
+	in.resume()
+	return n, err
+}
+
+// resume lets the time go on. It is called with mu.
+func (in *incoming) resume() {
 	if in.timer != nil {
 		in.since = time.Now()
 		in.timer.Reset(in.left)
 	}
-	return n, err
+}
+
+// halt lets the time of a body that is here stand still until what it returns is called.
+func (in *incoming) halt() (goOn func()) {
+	in.pause()
+	return func() {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		in.resume()
+	}
 }
 
 // pause stops the time.

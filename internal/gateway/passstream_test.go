@@ -249,6 +249,38 @@ func TestALargeBodyIsPassedOnAsItComes(t *testing.T) {
 	}
 }
 
+// A large answer may take longer than the service's time if it is its client that takes it. The variant is not blamed for it.
+func TestASlowClientGetsAllOfALargeAnswer(t *testing.T) {
+	const size = 16 << 20
+	up := proxytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = w.Write(make([]byte, size))
+	}))
+	for _, tt := range []struct{ name, url, body string }{
+		{"of HTTP/1.1", up.URL(), ""}, {"of h2", "h2c://" + up.Addr(), ""}, {"to a large body", up.URL(), strings.Repeat("x", 400_000)},
+	} {
+		p := newPassing(t, ServiceOptions{Variants: []VariantOptions{variantOf("stable", upstreamOf(t, tt.url))}, Timeout: 500 * time.Millisecond})
+		c := p.dial(t)
+		_, _ = fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(tt.body), tt.body)
+		head := make([]byte, 12)
+		if _, err := io.ReadFull(c, head); err != nil || string(head) != "HTTP/1.1 200" {
+			t.Fatalf("%s: %q %v", tt.name, head, err)
+		}
+		time.Sleep(time.Second) // the client's own affair
+		if n, err := io.Copy(io.Discard, c); err != nil || n < size {
+			t.Errorf("%s: %d of %d bytes, %v", tt.name, n, size, err)
+		}
+		tallies, _ := p.written(t, 1)
+		tally := tallies["stable"]
+		if tally.Latency.Count() != 1 || tally.Errors != [event.NumClasses]uint64{} {
+			t.Errorf("%s: counted: %+v", tt.name, tally)
+		}
+		if took := tally.Latency.Quantile(1); took >= 1e6 {
+			t.Errorf("%s: its latency has the client's time: %v", tt.name, took)
+		}
+	}
+}
+
 // An upstream that does not take a large body is late, whatever its client does.
 func TestAnUpstreamThatDoesNotTakeALargeBodyIsLate(t *testing.T) {
 	up := proxytest.Misbehave(t, proxytest.NeverReads)

@@ -304,6 +304,13 @@ func (x *call) drop() {
 	}
 }
 
+// prolong implements held. A connection's own deadline moves on when it has come, as in woken.
+func (x *call) prolong(by time.Duration) {
+	if !x.deadline.IsZero() {
+		x.deadline = x.deadline.Add(by)
+	}
+}
+
 // release implements held: the answer is not needed any more.
 func (x *call) release() {
 	x.drop()

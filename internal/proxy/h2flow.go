@@ -17,6 +17,7 @@ type flow struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	timer   *time.Timer   // of the deadline, or of a stream's silence; nil: neither
+	rest    time.Time     // the deadline, where the rest of an answer is read: the timer runs only then. Zero: there is none
 	silence time.Duration // how long a stream may say nothing; 0: for ever
 	buffers *buffers
 
@@ -61,6 +62,10 @@ func (f *flow) receive(r *Request, a *Answer, answer *http.Response) error {
 	a.Status, a.Header, a.Length, a.Body, a.Rest = answer.StatusCode, header, answer.ContentLength, f.buf[:n:n], f
 	a.Stream, a.Trailer, a.Switched, a.held = stream, f.into, nil, f
 	if err == nil {
+		if !stream && f.timer != nil {
+			f.timer.Stop()
+			f.rest = r.Deadline
+		}
 		return nil
 	}
 	f.over()
@@ -102,6 +107,10 @@ func (f *flow) over() {
 func (f *flow) Read(p []byte) (int, error) {
 	if f.err != nil {
 		return 0, f.err
+	}
+	if !f.rest.IsZero() {
+		f.timer.Reset(time.Until(f.rest))
+		defer f.timer.Stop()
 	}
 	n, err := f.body.Read(p)
 	if f.silence > 0 && n > 0 && f.timer != nil {
@@ -147,6 +156,13 @@ func (f *flow) stop() {
 	}
 	if f.source != nil {
 		f.source.end()
+	}
+}
+
+// prolong implements held.
+func (f *flow) prolong(by time.Duration) {
+	if !f.rest.IsZero() {
+		f.rest = f.rest.Add(by)
 	}
 }
 

@@ -28,7 +28,7 @@ type Request struct {
 	Stream io.Reader   // the body where it is not here whole: it can be sent once
 	Length int64       // of Stream; -1 if it is not known
 
-	Deadline time.Time // by when Ask has returned, and an answer that is no stream is over; zero: whenever
+	Deadline time.Time // by when Ask has returned, and an answer that is no stream is over (see Answer.Prolong); zero: whenever
 	Safe     bool      // may be asked again although an instance may have acted on it already
 	Hold     int       // bytes of an answer that Ask waits for before it returns
 }
@@ -53,7 +53,18 @@ type Answer struct {
 }
 
 // held is what an answer holds until it is closed.
-type held interface{ release() }
+type held interface {
+	release()
+	prolong(by time.Duration)
+}
+
+// Prolong moves the request's deadline for what Rest has yet to read, which whoever asked could not read for so long: its client did not
+// take what had come. A stream has no deadline.
+func (a *Answer) Prolong(by time.Duration) {
+	if a.held != nil {
+		a.held.prolong(by)
+	}
+}
 
 // Close gives back what the answer holds. It may be called again.
 func (a *Answer) Close() {
