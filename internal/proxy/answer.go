@@ -20,7 +20,7 @@ func (x *call) readHead(r *Request) error {
 		}
 		x.r = end + 2
 		if x.head.status == http.StatusSwitchingProtocols {
-			return x.mayswitch(r)
+			return x.maySwitch(r)
 		}
 		if x.head.status >= 200 {
 			return nil

@@ -21,7 +21,7 @@ type call struct {
 	buf    []byte // the request's head; then the answer, of which r to w was not looked at yet
 	r, w   int
 	out    []byte // of buf: the request's head, and a small body
-	late   []byte // a body that does not fit into out
+	after  []byte // a body that does not fit into out
 	head   head
 	header http.Header
 	body   body
@@ -58,7 +58,7 @@ func (x *call) do(r *Request, a *Answer) *Failure {
 			return f
 		}
 		before := x.c.written
-		sent, err := x.ask(r)
+		sent, err := x.ask(r, kept)
 		if err == nil {
 			err = x.readHead(r)
 		}
@@ -114,7 +114,7 @@ func (x *call) mayRepeat(r *Request, sent int, before uint64, err error) bool {
 
 // compose writes the request's head into the buffer, and a small body behind it.
 func (x *call) compose(r *Request) (err error) {
-	x.r, x.w, x.glanced, x.body, x.late = 0, 0, false, body{}, nil
+	x.r, x.w, x.glanced, x.body, x.after = 0, 0, false, body{}, nil
 	if x.out, err = appendHead(x.buf[:0], r, x.t.o.Host); err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (x *call) compose(r *Request) (err error) {
 	case len(r.Body) <= cap(x.out)-len(x.out):
 		x.out = append(x.out, r.Body...)
 	default:
-		x.late = r.Body
+		x.after = r.Body
 	}
 	if cap(x.out) > len(x.buf) {
 		x.buf = x.out[:cap(x.out)]
@@ -133,13 +133,16 @@ func (x *call) compose(r *Request) (err error) {
 
 // ask sends the request, or as much of it as the instance takes before it answers, and reads the first bytes of the answer. It returns how
 // much was sent, what a sender sends left aside.
-func (x *call) ask(r *Request) (int, error) {
+func (x *call) ask(r *Request, kept bool) (int, error) {
 	c := x.c
-	late := !x.deadline.IsZero() && c.armed.After(x.deadline)
-	if late || c.armed.IsZero() && (!x.deadline.IsZero() || x.ctx.Done() != nil) {
+	tooLate := !x.deadline.IsZero() && c.armed.After(x.deadline)
+	if tooLate || c.armed.IsZero() && (!x.deadline.IsZero() || x.ctx.Done() != nil) {
 		c.arm(x.nextLook(time.Now()))
 	}
-	c.turn = turn{out: x.out, body: x.late, wait: r.Stream == nil, in: x.buf}
+	c.turn = turn{out: x.out, body: x.after, wait: r.Stream == nil, in: x.buf}
+	if !kept {
+		c.turn.phase = sending
+	}
 	if !c.plain {
 		_ = c.SetWriteDeadline(x.deadline) // as in arm
 	}
@@ -323,7 +326,7 @@ func (x *call) release() {
 	}
 	x.t.buffers.put(x.buf)
 	x.t.buffers.put(x.held)
-	x.buf, x.held, x.out, x.late, x.ctx = nil, nil, nil, nil, nil
+	x.buf, x.held, x.out, x.after, x.ctx = nil, nil, nil, nil, nil
 	x.silence = 0
 	if len(x.header) > 64 {
 		x.header = make(http.Header, 8)

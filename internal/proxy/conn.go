@@ -23,8 +23,9 @@ type conn struct {
 	step     func(uintptr) bool // turn's, bound once
 	hangUp   func()             // interrupt, bound once
 	one      [1]byte
-	peekStep func(uintptr) bool
-	peeked   error
+	peekStep func(uintptr) bool // peek, bound once
+	peeked   error              // what peek found
+	seen     int
 }
 
 // newConn returns a connection that was just made.
@@ -57,7 +58,7 @@ type turn struct {
 type phase uint8
 
 const (
-	checking phase = iota // whether the connection is as it was left
+	checking phase = iota // whether a kept connection is as it was left
 	sending
 	blocked // not all of the body went out at once; what did not is in out and body
 	sent    // and no answer is waited for

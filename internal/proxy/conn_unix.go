@@ -11,9 +11,9 @@ import (
 
 // takeTurn is called with the socket, which does not block, and again whenever it becomes readable as long as it returns false.
 //
-// The connection is read before it is written to, however lately it was used: it may have been closed, or an instance may have said something
-// after its last answer had ended, which must not pass for the answer to the next request, which may be somebody else's. No read is tried right behind the
-// write, where it would find nothing.
+// A connection that was kept is read before it is written to, however lately it was used: it may have been closed, or an instance may have
+// said something after its last answer had ended, which must not pass for the answer to the next request, which may be somebody else's. No
+// read is tried right behind the write, where it would find nothing.
 func (c *conn) takeTurn(fd uintptr) bool {
 	t := &c.turn
 	for {
@@ -83,10 +83,16 @@ func (c *conn) quiet() bool {
 	return err == nil && errors.Is(c.peeked, syscall.EAGAIN)
 }
 
+// hungUp says that the instance has closed the connection, and that all it said was read.
+func (c *conn) hungUp() bool {
+	err := c.raw.Read(c.peekStep)
+	return err == nil && c.seen <= 0 && !errors.Is(c.peeked, syscall.EAGAIN)
+}
+
 // peek is called with the socket.
 func (c *conn) peek(fd uintptr) bool {
 	for {
-		_, _, c.peeked = syscall.Recvfrom(int(fd), c.one[:], syscall.MSG_PEEK)
+		c.seen, _, c.peeked = syscall.Recvfrom(int(fd), c.one[:], syscall.MSG_PEEK)
 		if !errors.Is(c.peeked, syscall.EINTR) {
 			return true
 		}

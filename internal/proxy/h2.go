@@ -20,6 +20,7 @@ type multiplexed struct {
 	http   *http.Transport
 	scheme string
 	open   atomic.Int64 // connections
+	closed atomic.Bool
 }
 
 // newMultiplexed returns what speaks h2 for t.
@@ -71,12 +72,18 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
-func (m *multiplexed) close()     { m.http.CloseIdleConnections() }
+// close lets connections go that carry nothing. The others go when an exchange finds them so at its end, or when they have been idle for
+// as long as idle ones are kept.
+func (m *multiplexed) close() {
+	m.closed.Store(true)
+	m.http.CloseIdleConnections()
+}
+
 func (m *multiplexed) stats() int { return int(m.open.Load()) }
 
 // exchange is transport.exchange.
 func (m *multiplexed) exchange(ctx context.Context, r *Request, a *Answer) error {
-	f := &flow{silence: m.t.o.StreamTimeout, buffers: &m.t.buffers}
+	f := &flow{m: m, silence: m.t.o.StreamTimeout}
 	f.ctx, f.cancel = context.WithCancelCause(ctx)
 	if !r.Deadline.IsZero() {
 		f.timer = time.AfterFunc(time.Until(r.Deadline), func() { f.cancel(errLate) })

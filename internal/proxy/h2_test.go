@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -24,6 +25,7 @@ func overBoth(t *testing.T, scheme string, handler http.HandlerFunc) *transport 
 	o := transportOptions{Scheme: scheme, Address: s.Listener.Addr().String()}
 	if scheme == "https" || scheme == "h2" {
 		s.EnableHTTP2 = scheme == "h2"
+		s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12} // it sends tickets when the client is done, as OpenSSL does
 		s.StartTLS()
 		roots := x509.NewCertPool()
 		roots.AddCert(s.Certificate())
@@ -170,5 +172,28 @@ func TestAnH2AnswerBeforeTheBodyIsSentEndsTheSending(t *testing.T) {
 		if status, _ := mustAnswer(t, tr, r); status != 413 {
 			t.Error(status)
 		}
+	}
+}
+
+func TestWhatTLSSaysOfItselfIsNoAnswer(t *testing.T) {
+	tr := overBoth(t, "https", func(w http.ResponseWriter, r *http.Request) {})
+	tr.dialer.tls.ClientSessionCache = tls.NewLRUClientSessionCache(1) // else there are no tickets
+	tcp, outer, err := tr.dialer.dial(context.Background(), soon())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := newConn(tcp, outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := soon(); c.quiet(); runtime.Gosched() { // tickets come right behind the handshake
+		if time.Now().After(end) {
+			t.Fatal("no tickets come")
+		}
+	}
+	tr.pool.count, tr.pool.idle = 1, []*conn{c}
+	mustAnswer(t, tr, get())
+	if open, idle := tr.stats(); open != 1 || idle != 1 {
+		t.Errorf("%d connections, %d idle", open, idle)
 	}
 }

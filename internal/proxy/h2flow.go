@@ -14,12 +14,12 @@ import (
 
 // flow is an exchange over h2.
 type flow struct {
+	m       *multiplexed
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	timer   *time.Timer   // of the deadline, or of a stream's silence; nil: neither
 	rest    time.Time     // the deadline, where the rest of an answer is read: the timer runs only then. Zero: there is none
 	silence time.Duration // how long a stream may say nothing; 0: for ever
-	buffers *buffers
 
 	source *source // of the request's body, where it is a stream
 	answer *http.Response
@@ -90,9 +90,9 @@ func (f *flow) endless() {
 
 // grow makes room for more of what is held.
 func (f *flow) grow() {
-	larger := f.buffers.get(max(smallest, 4*len(f.buf)))
+	larger := f.m.t.buffers.get(max(smallest, 4*len(f.buf)))
 	copy(larger, f.buf)
-	f.buffers.put(f.buf)
+	f.m.t.buffers.put(f.buf)
 	f.buf = larger
 }
 
@@ -172,8 +172,11 @@ func (f *flow) release() {
 		f.err = errClosed
 	}
 	f.stop()
-	f.buffers.put(f.buf)
+	f.m.t.buffers.put(f.buf)
 	f.buf = nil
+	if f.m.closed.Load() {
+		f.m.http.CloseIdleConnections()
+	}
 }
 
 // source is a request's body that net/http's transport reads, in a goroutine of its own and perhaps for longer than the answer is there.

@@ -46,7 +46,7 @@ func (h *head) parse(b []byte, text string, into http.Header) error {
 		return err
 	}
 	at, lines := n+2, 0
-	values := make([]string, 0, bytes.Count(b[at:], []byte{'\n'}))
+	values := make([]string, 0, min(bytes.Count(b[at:], []byte{'\n'}), maxLines))
 	for at < len(b) {
 		n := lineEnd(b[at:])
 		if n < 0 {

@@ -22,6 +22,9 @@ func appendHead(b []byte, r *Request, host string) ([]byte, error) {
 		return b, fault.Invalidf("cannot pass on the host %q", r.Host)
 	}
 	named := r.Header["Connection"]
+	if !few(named) {
+		return b, fault.Invalidf("cannot pass on a Connection field that names more than %d others", maxNamed)
+	}
 	for name, values := range r.Header {
 		if isHop(name) || sets(r.Set, name) || len(named) > 0 && names(named, name) {
 			continue
@@ -91,13 +94,14 @@ func isTarget(s string) bool {
 // own, Expect was answered already, and Proxy is a variable that CGI programs take for their own. What makes variables of names (CGI, WSGI)
 // does not tell Transfer_Encoding from Transfer-Encoding, so neither does this.
 func isHop(name string) bool {
+	if name != "" && name[0]|0x20 == 'p' {
+		return len(name) >= 5 && alike(name[:5], "Proxy") && (len(name) == 5 || name[5] == '-' || name[5] == '_')
+	}
 	switch len(name) {
 	case 2:
 		return alike(name, "Te")
 	case 4:
 		return alike(name, "Host")
-	case 5:
-		return alike(name, "Proxy")
 	case 6:
 		return alike(name, "Expect")
 	case 7:
@@ -106,14 +110,8 @@ func isHop(name string) bool {
 		return alike(name, "Connection") || alike(name, "Keep-Alive")
 	case 14:
 		return alike(name, "Content-Length") || alike(name, "Http2-Settings")
-	case 16:
-		return alike(name, "Proxy-Connection")
 	case 17:
 		return alike(name, "Transfer-Encoding")
-	case 18:
-		return alike(name, "Proxy-Authenticate")
-	case 19:
-		return alike(name, "Proxy-Authorization")
 	}
 	return false
 }
@@ -152,6 +150,18 @@ func alike(s, t string) bool {
 		}
 	}
 	return true
+}
+
+// maxNamed is how many fields Connection may name. Nobody names more than a few, and each is compared with all there are.
+const maxNamed = 32
+
+// few says that the values of Connection name no more than that.
+func few(connection []string) bool {
+	n := len(connection)
+	for _, value := range connection {
+		n += strings.Count(value, ",")
+	}
+	return n <= maxNamed
 }
 
 // names says that one of the values of Connection names a field.

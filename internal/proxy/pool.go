@@ -156,7 +156,7 @@ func (p *pool) sweep() {
 	p.mu.Lock()
 	kept, gone := p.idle[:0], []*conn(nil)
 	for _, c := range p.idle {
-		if now-c.since >= p.timeout || !c.quiet() {
+		if idle := now - c.since; idle >= p.timeout || idle >= p.timeout/4 && !c.quiet() {
 			gone = append(gone, c)
 			continue
 		}

@@ -165,11 +165,12 @@ func TestIdleConnectionsGo(t *testing.T) {
 	mustAnswer(t, tr, get())
 	<-closed
 	tr.pool.idle = append(first, tr.pool.idle...)
+	now.Add(int64(15 * time.Minute))
 	tr.pool.sweep()
 	if open, idle := tr.stats(); open != 1 || idle != 1 {
 		t.Errorf("the one that the instance has closed: %d connections, %d idle", open, idle)
 	}
-	now.Add(int64(30 * time.Minute))
+	now.Add(int64(15 * time.Minute))
 	tr.pool.sweep()
 	<-closed
 	if open, idle := tr.stats(); open != 0 || idle != 0 || tr.pool.running {

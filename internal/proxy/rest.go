@@ -94,27 +94,27 @@ func (x *call) more(p []byte) (int, error) {
 // moreChunks is more of a chunked body.
 func (x *call) moreChunks(p []byte) (int, error) {
 	b := &x.body
-	for {
-		if from, to := b.from, b.to; from < to { // data that was taken and not handed out
-			n := copy(p, x.buf[from:to])
-			b.from += n
-			if b.from == b.to && x.r < x.w {
-				return n, nil
-			}
+	for n := 0; ; {
+		k := copy(p[n:], x.buf[b.from:b.to]) // data that was taken and not handed out
+		b.from += k
+		if n += k; n == len(p) {
 			return n, nil
 		}
 		skip, data, err := b.chunks.scan(x.buf[x.r:x.w])
 		if err != nil {
-			return 0, err
+			return n, err
 		}
 		x.r += skip
 		if b.over = b.chunks.over(); b.over {
-			return 0, nil
+			return n, nil
 		}
 		if data > 0 {
 			b.from, b.to = x.r, x.r+data
 			x.r += data
 			continue
+		}
+		if n > 0 { // more would have to be waited for
+			return n, nil
 		}
 		x.w = copy(x.buf, x.buf[x.r:x.w])
 		x.r, b.from, b.to = 0, 0, 0
@@ -124,7 +124,8 @@ func (x *call) moreChunks(p []byte) (int, error) {
 	}
 }
 
-// WriteTo implements io.WriterTo: what is not chunked goes from socket to socket within the kernel, where w can do that.
+// WriteTo implements io.WriterTo: what is not chunked goes from socket to socket within the kernel, where w can do that. The error is a
+// *Failure, or w's.
 func (s *rest) WriteTo(w io.Writer) (written int64, err error) {
 	if x := s.x; s.err == nil && x != nil && x.body.framing != chunked && x.silence == 0 && x.c.plain {
 		return s.splice(w)
@@ -160,8 +161,9 @@ func (s *rest) splice(w io.Writer) (int64, error) {
 	if b.framing == untilClose {
 		from.N = math.MaxInt64
 	}
-	x.glanced = true
-	n, err := io.Copy(w, &from)
+	buffer := x.t.buffers.get(smallest) // where w cannot
+	defer x.t.buffers.put(buffer)
+	n, err := io.CopyBuffer(w, &from, buffer)
 	b.left -= n
 	if b.over = err == nil && (b.framing == untilClose || b.left == 0); b.over {
 		s.end()
@@ -176,6 +178,9 @@ func (s *rest) splice(w io.Writer) (int64, error) {
 	if limit := x.limit(); !limit.IsZero() && !time.Now().Before(limit) {
 		return n, s.fail(errLate)
 	}
+	if x.c.hungUp() && (b.framing == sized || isHungUp(err)) {
+		return n, s.fail(err)
+	}
 	_ = s.fail(err)
-	return n, err // the writer's, or the connection's
+	return n, err // w's
 }

@@ -54,10 +54,10 @@ func TestRequestsAreWrittenWithoutWhatIsForOneConnection(t *testing.T) {
 		"a stream of any length": {Request{Method: "GET", Target: "/", Host: "h", Stream: strings.NewReader("abc"), Length: -1},
 			[]string{"GET / HTTP/1.1", "Host: h", "Transfer-Encoding: chunked"}},
 		"fields of the connection": {Request{Method: "GET", Target: "/", Host: "h", Header: http.Header{"Connection": {"close, x-own", "X-Other"},
-			"X-Own": {"1"}, "X-Other": {"2"}, "Keep-Alive": {"5"}, "Proxy-Connection": {"x"}, "Proxy-Authorization": {"x"}, "Proxy-Authenticate": {"x"},
+			"X-Own": {"1"}, "X-Other": {"2"}, "Keep-Alive": {"5"}, "Proxy-Connection": {"x"}, "Proxy-Authorization": {"x"}, "Proxy-Authenticate": {"x"}, "Proxy-Features": {"x"}, "Proxyless": {"4"},
 			"Proxy": {"http://evil"}, "Te": {"gzip"}, "Trailer": {"X"}, "Transfer-Encoding": {"chunked"}, "Upgrade": {"x"}, "Expect": {"100-continue"},
 			"Content-Length": {"7"}, "Host": {"evil"}, "Http2-Settings": {"x"}, "X-Kept": {"3"}, "content-length": {"8"}, "Content_length": {"8"}, "Transfer_encoding": {"chunked"}, "TRANSFER-ENCODING": {"x"}}},
-			[]string{"GET / HTTP/1.1", "Host: h", "X-Kept: 3"}},
+			[]string{"GET / HTTP/1.1", "Host: h", "Proxyless: 4", "X-Kept: 3"}},
 		"fields of ours": {Request{Method: "GET", Target: "/", Host: "h", Header: http.Header{"X-A": {"evil"}, "X_a": {"evil"}, "x-A": {"evil"}, "X-B": {"evil"}, "X-C": {"c"},
 			"Connection": {"X-A, X-D"}},
 			Set: []Field{{"X-A", "a"}, {"X-A", "b"}, {"X-B", ""}, {"X-D", "d"}, {"Content-Length", "5"}, {"Connection", "x"}}},
@@ -98,6 +98,7 @@ func TestWhatCannotStandInARequestIsNotSent(t *testing.T) {
 		"a line break in a value set": {Method: "GET", Target: "/", Set: []Field{{"A", "b\r\nX: y"}}},
 		"a name that is none":         {Method: "GET", Target: "/", Header: http.Header{"A: b\r\nX": {"y"}}},
 		"a name of nothing":           {Method: "GET", Target: "/", Header: http.Header{"": {"y"}}},
+		"a thousand fields named":     {Method: "GET", Target: "/", Header: http.Header{"Connection": {strings.Repeat("a, ", 1000)}}},
 		"a name set that is none":     {Method: "GET", Target: "/", Set: []Field{{"A b", "y"}}},
 	} {
 		for _, tr := range []*transport{plain, newTransport(transportOptions{Scheme: "h2c", Address: plain.o.Address})} {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// mayswitch says that a request asked for the protocol to which the instance changes.
-func (x *call) mayswitch(r *Request) error {
+// maySwitch says that a request asked for the protocol to which the instance changes.
+func (x *call) maySwitch(r *Request) error {
 	asked := upgradeOf(r)
 	for protocol := range strings.SplitSeq(asked, ",") {
 		if asked != "" && equalFold(strings.Trim(protocol, " \t"), x.head.upgrade) {
