@@ -33,7 +33,8 @@ type passed struct {
 	set      []proxy.Field // of request, whose memory is kept
 	incoming *incoming     // the body, where it is not read before; nil: it is
 	ctx      context.Context
-	end      func() // ends ctx; nil: only its client does
+	end      func()    // ends ctx; nil: nobody but the client can
+	begun    time.Time // when it was let in
 	deadline time.Time
 	sent     int64         // bytes of the answer's body
 	waited   time.Duration // for the client to take them
@@ -46,17 +47,27 @@ func (p *passed) reset() {
 	*p = passed{set: p.set[:0]}
 }
 
-// live sets the context that upstreams are asked with. That of a request over HTTP/1.1 can be ended by itself (see last), and is taken as it
-// is: to make another costs more than most of what is done for a request.
-func (p *passed) live(caller context.Context, h2 bool) {
+// live sets the context that upstreams are asked with: the client's own or, where the answer may be a stream that is to end when the gateway
+// parts, one that can be ended.
+func (p *passed) live(r *http.Request) {
 	switch {
 	case p.incoming != nil:
 		p.ctx, p.end = p.incoming.ctx, p.incoming.end
-	case h2:
-		p.ctx, p.end = context.WithCancel(caller)
+	case r.ProtoMajor > 1 || wantsEvents(r):
+		p.ctx, p.end = context.WithCancel(r.Context())
 	default:
-		p.ctx = caller
+		p.ctx = r.Context()
 	}
+}
+
+// wantsEvents tells whether a client has asked for server-sent events.
+func wantsEvents(r *http.Request) bool {
+	for _, accepted := range r.Header["Accept"] {
+		if strings.Contains(accepted, "text/event-stream") {
+			return true
+		}
+	}
+	return false
 }
 
 // ServeHTTP passes a request on, and its answer back.
@@ -122,7 +133,7 @@ func (g *Gateway) pass(b *buffers, c *call, q *question) (a answered) {
 		return g.standInPassed(b, err)
 	}
 	defer q.service.leave()
-	if b.pass.live(c.ctx, b.http.r.ProtoMajor > 1); b.pass.end != nil {
+	if b.pass.live(b.http.r); b.pass.end != nil {
 		defer b.pass.end()
 	}
 	defer b.pass.answer.Close()
@@ -167,8 +178,9 @@ func (g *Gateway) takeIn(b *buffers, s *Service) (err error) {
 		b.decision.shed = true
 		g.metrics.shed(s)
 	}
-	if err == nil && b.pass.incoming == nil {
-		b.pass.deadline = time.Now().Add(s.options.Timeout)
+	b.pass.begun = time.Now()
+	if b.pass.incoming == nil {
+		b.pass.deadline = b.pass.begun.Add(s.options.Timeout)
 	}
 	return err
 }
@@ -233,10 +245,14 @@ func (b *buffers) unanswered(err error) error {
 	if !ok {
 		return err
 	}
+	// Whoever has the caller's own time ends its call when that is over, in one way or another.
+	over := errors.Is(b.http.r.Context().Err(), context.DeadlineExceeded) || isRPC(b.http.r) && b.hurries(time.Since(b.pass.begun))
+	if over {
+		f = &proxy.Failure{Why: proxy.Late, Sent: f.Sent, Err: f}
+	}
 	switch f.Why {
 	case proxy.Late:
-		d.timedOut = true
-		d.hurried = errors.Is(b.http.r.Context().Err(), context.DeadlineExceeded)
+		d.timedOut, d.hurried = true, over
 		return &unanswered{http.StatusGatewayTimeout, fault.Unavailablef("no answer within %v", d.service.options.Timeout), f}
 	case proxy.Broken:
 		return &unanswered{http.StatusBadGateway, fault.Unavailablef("service %q broke off its answer", d.service.Name()), f}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"runtime"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/frontdoor"
 	"github.com/serin-ml/serin/internal/proxy"
 	"github.com/serin-ml/serin/internal/traffic"
 )
@@ -29,7 +29,7 @@ const soonEnough = 30 * time.Second
 type passing struct {
 	*Gateway
 	service  *Service
-	server   *httptest.Server
+	server   *front
 	log      *memory
 	recorder *Recorder
 	registry *prometheus.Registry
@@ -103,15 +103,40 @@ func newPassing(t testing.TB, o ServiceOptions) *passing {
 	return p
 }
 
-// serve begins to serve, over HTTP/1.1 and over h2 without TLS.
+// front serves over HTTP/1.1 and over h2 without TLS, as the product does.
+type front struct {
+	URL      string
+	Listener net.Listener
+	server   *frontdoor.Server
+	done     chan error
+}
+
+// serve begins to serve.
 func (p *passing) serve(t testing.TB) {
-	p.server = httptest.NewUnstartedServer(p)
-	p.server.Config.Protocols = new(http.Protocols)
-	p.server.Config.Protocols.SetHTTP1(true)
-	p.server.Config.Protocols.SetUnencryptedHTTP2(true)
-	p.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
-	p.server.Start()
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: p, Protocols: new(http.Protocols), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), ReadHeaderTimeout: soonEnough, MaxHeaderBytes: http.DefaultMaxHeaderBytes}
+	s.Protocols.SetHTTP1(true)
+	s.Protocols.SetUnencryptedHTTP2(true)
+	p.server = &front{URL: "http://" + l.Addr().String(), Listener: l, server: frontdoor.NewServer(s), done: make(chan error, 1)}
+	go func() { p.server.done <- p.server.server.Serve(l) }()
 	t.Cleanup(p.server.Close)
+}
+
+// Close waits for handlers for a while, and then for nobody. It may be called again.
+func (f *front) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if f.server.Shutdown(ctx) != nil {
+		_ = f.server.Close()
+	}
+	if f.done != nil {
+		<-f.done
+		f.done = nil
+	}
 }
 
 // reply is an answer that was read whole, or why it could not be.

@@ -89,16 +89,15 @@ func (g *Gateway) last(b *buffers) func() {
 		p.incoming.forever()
 	}
 	_ = control.SetReadDeadline(time.Time{}) // net/http ends a request's context with it
+	if p.end == nil {
+		return func() {}
+	}
 	over, watched := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(watched)
 		select {
 		case <-g.parting:
-			if p.end != nil {
-				p.end()
-			} else {
-				_ = control.SetReadDeadline(time.Unix(1, 0)) // as said
-			}
+			p.end()
 		case <-over:
 		}
 	}()
@@ -144,7 +143,7 @@ func (g *Gateway) relay(b *buffers, sent error, stream bool) (status int, err er
 			return p.answer.Status, nil
 		case err == nil, sent != nil:
 			continue
-		case b.http.r.Context().Err() != nil:
+		case p.ctx.Err() != nil:
 			return p.left(stream), nil
 		}
 		p.broken = true

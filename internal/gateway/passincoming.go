@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,8 +16,9 @@ type incoming struct {
 	end     func()          // ends ctx
 	body    io.Reader
 	control *http.ResponseController
-	limit   int64 // bytes of it at most
-	endless bool  // it has no limit
+	limit   int64       // bytes of it at most
+	endless bool        // it has no limit
+	cut     atomic.Bool // nobody wants the rest of it
 
 	mu    sync.Mutex
 	n     int64 // bytes that came
@@ -31,7 +33,18 @@ type incoming struct {
 // newIncoming makes what is passed on of b's body, of which body is to be read. It has to be stopped.
 func newIncoming(b *buffers, s *Service, body io.Reader) *incoming {
 	in := &incoming{body: body, control: http.NewResponseController(b.http.w), limit: s.options.Body, endless: isRPC(b.http.r)}
-	in.ctx, in.end = context.WithCancel(b.http.r.Context())
+	client := b.http.r.Context()
+	var end context.CancelFunc
+	in.ctx, end = context.WithCancel(context.WithoutCancel(client))
+	stop := context.AfterFunc(client, func() {
+		if !in.cut.Load() { // else it is taken to be gone because its body is not waited for
+			end()
+		}
+	})
+	in.end = func() {
+		stop()
+		end()
+	}
 	_ = in.control.EnableFullDuplex() // else net/http/1.1 reads the body itself before it sends an answer
 	if in.endless {
 		_ = in.control.SetReadDeadline(time.Time{}) // a call goes on for as long as both sides want
@@ -100,7 +113,10 @@ func (in *incoming) pause() {
 }
 
 // Close implements io.Closer: whoever reads stops waiting.
-func (in *incoming) Close() error { return in.control.SetReadDeadline(time.Unix(1, 0)) }
+func (in *incoming) Close() error {
+	in.cut.Store(true)
+	return in.control.SetReadDeadline(time.Unix(1, 0))
+}
 
 // forever lets the time stand still from now on: the answer is a stream.
 func (in *incoming) forever() {
@@ -135,29 +151,5 @@ func (in *incoming) whole() bool {
 func (b *buffers) endConnection() {
 	if in := b.pass.incoming; in != nil && b.http.r.ProtoMajor == 1 && !in.whole() {
 		b.http.w.Header()["Connection"] = []string{"close"}
-	}
-}
-
-// lingering is how long a client that is still sending may take to notice that it has been answered.
-const lingering = time.Second
-
-// linger ends the connection of a client that is answered while it is still sending. To close it at once could cost the answer: the client's
-// system throws away what has not been read when it hears that what it sent was refused. (RFC 9112, section 9.6.)
-func (in *incoming) linger(answer http.Header) {
-	if in.whole() {
-		return
-	}
-	if len(answer["Content-Length"]) == 0 || in.control.Flush() != nil { // net/http has to end the answer
-		in.Close()
-		return
-	}
-	c, _, err := in.control.Hijack()
-	if err != nil { // h2, which ends the one request alone
-		return
-	}
-	defer c.Close()
-	if half, ok := c.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		_ = c.SetReadDeadline(time.Now().Add(lingering))
-		_, _ = io.Copy(io.Discard, c)
 	}
 }

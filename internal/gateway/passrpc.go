@@ -59,18 +59,18 @@ func (b *buffers) statusOfRPC() int {
 	}
 	status, f := statusOfCode(codes.Code(code))
 	b.decision.failed(f)
-	b.decision.hurried = f == tooLate && b.hurries()
+	b.decision.hurried = f == tooLate && b.hurries(0)
 	return status
 }
 
-// hurries tells whether the caller waits for less time than the service promises.
-func (b *buffers) hurries() bool {
+// hurries tells whether the caller of a call waits for less time than the service promises, and has done so for a time.
+func (b *buffers) hurries(waited time.Duration) bool {
 	values := b.http.r.Header[grpcTimeout]
 	if len(values) == 0 {
 		return false
 	}
 	own, ok := parseTimeout(values[0])
-	return ok && own < b.decision.service.options.Timeout
+	return ok && own < b.decision.service.options.Timeout && (waited == 0 || own <= waited)
 }
 
 // timeoutUnits are those of Grpc-Timeout, the finest first.

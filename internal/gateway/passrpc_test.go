@@ -223,9 +223,9 @@ func TestACallThatIsNotAnsweredGetsItsStatus(t *testing.T) {
 			if status.Code(err) != tt.code {
 				t.Errorf("%s over %s: %v", tt.name, port, err)
 			}
-			tallies, _ := p.written(t, 1)
+			tallies, decisions := p.written(t, 1)
 			if tally := tallies["stable"]; tally.Errors[tt.class] != 1 || tally.Fallbacks != 0 {
-				t.Errorf("%s over %s: counted: %+v", tt.name, port, tally)
+				t.Errorf("%s over %s: counted: %+v, written: %+v", tt.name, port, tally, decisions)
 			}
 		}
 	}

@@ -90,6 +90,7 @@ func TestStreamsEndWhenTheGatewayParts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		r.Header.Set("Accept", "text/event-stream")
 		w, err := transportOf(h2).RoundTrip(r)
 		if err != nil {
 			t.Fatal(err)
@@ -462,5 +463,46 @@ func TestNobodyChangesAProtocolUnasked(t *testing.T) {
 	p := newPassing(t, ServiceOptions{Variants: []VariantOptions{variantOf("stable", upstreamOf(t, up.URL()))}})
 	if a := p.ask(t, "GET", "/", ""); a.status != 502 {
 		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// An upstream may refuse a body that is still coming. Its client hears of it, and what it sends on is nobody's request.
+func TestAnEarlyRefusalReachesAClientThatIsStillSending(t *testing.T) {
+	long := strings.Repeat("no", 400_000)
+	for name, does := range map[string]proxytest.Behaviour{
+		"short": proxytest.Early,
+		"long": func(c *proxytest.Conn) {
+			if _, err := c.Head(); err == nil && c.Say("HTTP/1.1 413 Content Too Large\r\nContent-Length: %d\r\n\r\n%s", len(long), long) == nil {
+				<-c.Stopped
+			}
+		},
+	} {
+		for _, framing := range []string{"Content-Length: 5000000\r\n", "Transfer-Encoding: chunked\r\n"} {
+			up := proxytest.Misbehave(t, does)
+			p := newPassing(t, ServiceOptions{Variants: []VariantOptions{variantOf("stable", upstreamOf(t, up.URL()))}})
+			c := p.dial(t)
+			piece := strings.Repeat("x", 300_000)
+			if strings.HasPrefix(framing, "T") {
+				piece = fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece)
+			}
+			_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\n"+framing+"\r\n"+piece)
+			w, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatalf("%s, %s: %v", name, framing, err)
+			}
+			body, err := io.ReadAll(w.Body)
+			want := map[string]string{"short": "big", "long": long}[name]
+			if w.StatusCode != http.StatusRequestEntityTooLarge || err != nil || string(body) != want || !w.Close {
+				t.Errorf("%s, %s: %d, %d bytes, %v, close %v", name, framing, w.StatusCode, len(body), err, w.Close)
+			}
+			_, _ = io.WriteString(c, "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
+			if rest, _ := io.ReadAll(c); len(rest) > 0 {
+				t.Errorf("%s, %s: then came %q", name, framing, rest)
+			}
+			tallies, _ := p.written(t, 1)
+			if tally := tallies["stable"]; tally.Requests != 1 || tally.Errors[event.Client] != 1 {
+				t.Errorf("%s, %s: counted: %+v", name, framing, tally)
+			}
+		}
 	}
 }
