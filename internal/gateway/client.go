@@ -99,7 +99,8 @@ type behind struct {
 // Client implements traffic.Facts.
 func (b *behind) Client() string { return b.client }
 
-// from returns the facts of a request over HTTP. Where no proxy is trusted, they are the connection's own, and cost nothing.
+// from returns the facts of a request over HTTP. Where no proxy is trusted, they are the connection's own, and cost nothing; else they may be
+// kept in to, where that is not nil.
 func (g *Gateway) from(r *http.Request, to *behind) traffic.Facts {
 	facts := traffic.FromRequest(r)
 	if len(g.proxies) == 0 {
@@ -121,6 +122,9 @@ func (p proxies) facts(facts traffic.Facts, lines []string, to *behind) traffic.
 	client := p.client(peer, lines)
 	if client == peer {
 		return facts
+	}
+	if to == nil {
+		to = new(behind)
 	}
 	*to = behind{Facts: facts, client: client.String()}
 	return to

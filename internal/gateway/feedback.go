@@ -118,7 +118,7 @@ func (f *feedback) items(b *buffers, r *http.Request) (status int, err error) {
 		return 0, err
 	}
 	opinions := make([]opinion, len(items))
-	ask := f.asker(f.gateway.from(r, new(behind)))
+	ask := f.asker(f.gateway.from(r, nil))
 	for i := range items {
 		if items[i].token == "" && items[i].decision == "" {
 			items[i].token = r.Header.Get(TokenHeader)

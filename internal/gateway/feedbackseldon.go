@@ -32,7 +32,7 @@ func (g *Gateway) routeSeldonFeedback(f *feedback) {
 			if b.body, err = unwrapped(b.body, r.Header.Get("Content-Type")); err != nil {
 				return 0, err
 			}
-			return f.seldon(r.Context(), b, f.gateway.from(r, new(behind)), service)
+			return f.seldon(r.Context(), b, f.gateway.from(r, nil), service)
 		})
 	}
 	whole := func(*table, *http.Request) (*Service, string, error) { return nil, "", nil }

@@ -61,20 +61,21 @@ func NewLimit(o LimitOptions) (*Limit, error) {
 	return l, nil
 }
 
-// KeepLimits lets s go on with what is known of clients where before, whose place s takes, has the same limit. Nobody must be asking s yet.
+// KeepLimits lets s go on with what is known of clients where before, whose place s takes, has the same limit, under whatever name. Nobody
+// must be asking s yet.
 func (s *Service) KeepLimits(before *Service) {
 	rest := slices.Clone(before.options.Limits)
-	for i, l := range s.options.Limits {
+	for _, l := range s.options.Limits {
 		had := slices.IndexFunc(rest, func(b *Limit) bool { return b.options.same(&l.options) })
 		if had >= 0 {
-			s.options.Limits[i] = rest[had]
+			l.limiter = rest[had].limiter
 			rest = slices.Delete(rest, had, had+1)
 		}
 	}
 }
 
 func (o *LimitOptions) same(p *LimitOptions) bool {
-	return o.Options == p.Options && o.Name == p.Name && o.Key == p.Key && slices.Equal(o.Routes, p.Routes) && slices.Equal(o.Paths, p.Paths)
+	return o.Options == p.Options && o.Key == p.Key && slices.Equal(o.Routes, p.Routes) && slices.Equal(o.Paths, p.Paths)
 }
 
 // key returns who the client of a request is.

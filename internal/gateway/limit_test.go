@@ -285,7 +285,9 @@ func TestALimitThatStaysAsItIsKeepsWhatItKnows(t *testing.T) {
 	ask(200)
 	reload(other, day)
 	ask(429)
-	reload(day)
+	renamed := day
+	renamed.Name = "renamed"
+	reload(renamed)
 	ask(429)
 	more := day
 	more.Requests = 2
