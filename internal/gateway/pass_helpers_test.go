@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"runtime"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/frontdoor"
 	"github.com/serin-ml/serin/internal/proxy"
 	"github.com/serin-ml/serin/internal/traffic"
 )
@@ -29,7 +29,7 @@ const soonEnough = 30 * time.Second
 type passing struct {
 	*Gateway
 	service  *Service
-	server   *httptest.Server
+	server   *front
 	log      *memory
 	recorder *Recorder
 	registry *prometheus.Registry
@@ -103,14 +103,38 @@ func newPassing(t testing.TB, o ServiceOptions) *passing {
 	return p
 }
 
+// front is the server of the data plane.
+type front struct {
+	*frontdoor.Server
+	URL      string
+	Listener net.Listener
+	ended    chan error
+}
+
+// Close cuts off what there is.
+func (f *front) Close() {
+	_ = f.Server.Close() // it may be closed
+	if f.ended != nil {
+		<-f.ended
+		f.ended = nil
+	}
+}
+
 // serve begins to serve, over HTTP/1.1 and over h2 without TLS.
 func (p *passing) serve(t testing.TB) {
-	p.server = httptest.NewUnstartedServer(p)
-	p.server.Config.Protocols = new(http.Protocols)
-	p.server.Config.Protocols.SetHTTP1(true)
-	p.server.Config.Protocols.SetUnencryptedHTTP2(true)
-	p.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
-	p.server.Start()
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	p.server = &front{frontdoor.NewServer(&http.Server{
+		Handler: p, Protocols: &protocols, MaxHeaderBytes: 64 << 10, ReadHeaderTimeout: soonEnough,
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
+	}), "http://" + l.Addr().String(), l, make(chan error, 1)}
+	go func() { p.server.ended <- p.server.Serve(l) }()
 	t.Cleanup(p.server.Close)
 }
 
