@@ -70,7 +70,7 @@ func (c *session) look(now int64) {
 			c.change(was, word(spent, now))
 		}
 	case bodying:
-		if had(h.ReadTimeout) {
+		if had(h.ReadTimeout) && !c.ruled.Load() {
 			c.change(was, word(spent, now))
 		}
 	case idle, rested:

@@ -25,6 +25,9 @@ const (
 // server read much for nothing.
 const maxChunkLine = 256
 
+// keptLine is how much room for a line a connection keeps from one request to the next.
+const keptLine = 512
+
 // guard follows the framing of the requests on one connection. Its zero value expects the first.
 type guard struct {
 	state state
@@ -113,7 +116,11 @@ func (g *guard) bodyRead() {
 
 // next expects another request.
 func (g *guard) next() {
-	*g = guard{line: g.line, begun: true}
+	line := g.line
+	if cap(line) > keptLine {
+		line = nil
+	}
+	*g = guard{line: line, begun: true}
 }
 
 // take reads a line, with its end, and says whether it may pass.

@@ -37,8 +37,11 @@ var (
 
 // head reads the head of a request into r. Some of it has come.
 func (c *session) head(r *http.Request, began int64) *problem {
-	if c.post && bytes.HasPrefix(c.in, []byte("\r\n")) { // old clients send it behind a form
-		c.in = c.in[2:]
+	if c.post { // old clients send an end of line behind a form
+		if len(c.in) == 1 && c.in[0] == '\r' && (!c.enter(heading, began) || c.more() != nil) {
+			return silently
+		}
+		c.in = bytes.TrimPrefix(c.in, []byte("\r\n"))
 	}
 	if phase(c.mine%int64(phases)) == fresh {
 		began = c.mine / int64(phases)
@@ -116,7 +119,7 @@ func parseTarget(method, target string) (*url.URL, error) {
 
 // parseFields reads the fields of a header or a trailer. Names become canonical.
 func parseFields(text string) (http.Header, *problem) {
-	n := strings.Count(text, "\r\n")
+	n := min(strings.Count(text, "\r\n"), 32) // more of them have to make room for themselves
 	header, values := make(http.Header, n), make([]string, n)
 	for len(text) > 0 {
 		var line string
@@ -133,6 +136,9 @@ func parseFields(text string) (http.Header, *problem) {
 		if before, has := header[name]; has {
 			header[name] = append(before, value)
 			continue
+		}
+		if len(values) == 0 {
+			values = make([]string, 32)
 		}
 		values[0] = value
 		header[name], values = values[:1:1], values[1:]

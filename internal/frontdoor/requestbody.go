@@ -51,7 +51,9 @@ func (b *requestBody) next(p []byte) (n int, err error) {
 	}
 	if b.expects {
 		b.expects = false
-		b.answer.sendContinue()
+		if err := b.answer.sendContinue(); err != nil {
+			return 0, b.fail(err)
+		}
 	}
 	if b.chunked && b.left == 0 {
 		if err := b.chunk(); err != nil {
@@ -181,17 +183,18 @@ func (b *requestBody) keeps() bool {
 	return b.left <= mostDrained
 }
 
-// finish ends the body for whoever has it, and reads what is left, as far as that is not much. It says whether all of it was read.
+// finish ends the body for whoever has it, and reads what is left if the connection is to be kept, as far as that is not much. It says
+// whether all of it was read.
 func (b *requestBody) finish(keep bool) bool {
 	if !b.mu.TryLock() { // somebody reads it yet
 		_ = b.session.conn.SetReadDeadline(past)
 		b.mu.Lock()
-		keep = false
+		b.answer.last = true // the deadline stays
 	}
 	defer b.mu.Unlock()
 	b.closed = true
-	if b.failed != nil || !keep {
-		return errors.Is(b.failed, io.EOF) && keep
+	if b.failed != nil || !keep || b.answer.last {
+		return errors.Is(b.failed, io.EOF)
 	}
 	waste := make([]byte, 4<<10)
 	for left := mostDrained; left > 0; {

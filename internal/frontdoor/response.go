@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 )
 
 // gathered is how much of a body whose length was not told is gathered before it is sent as a chunk: if no more comes, its length is told.
@@ -41,6 +43,9 @@ type response struct {
 	ended    bool // the handler has returned
 
 	unsent error // why not all could be sent
+
+	interim  sync.Mutex // held while an interim answer is sent: who reads the body may do so beside the handler
+	answered bool       // no more of them; guarded by interim
 }
 
 // answer has the handler answer a request. It says whether the connection is good for another.
@@ -54,7 +59,7 @@ func (c *session) answer(head *http.Request, began int64) bool {
 	does, since := busy, c.server.clock.Load()
 	if r.ContentLength != 0 {
 		w.body = &requestBody{session: c, answer: w, chunked: r.ContentLength < 0, left: max(0, r.ContentLength)}
-		w.body.expects = !w.old && len(r.Header["Expect"]) > 0
+		w.body.expects = !w.old && r.Header.Get("Expect") != ""
 		r.Body, does, since = w.body, bodying, began
 	}
 	if !c.enter(does, since) {
@@ -74,8 +79,15 @@ func (w *response) handle() (again bool) {
 			return
 		}
 		again = false
-		if p := recover(); p == nil {
-			c.close() // the handler has ended this goroutine
+		p := recover()
+		if w.body != nil && !c.taken { // somebody may be reading into what is to be given back
+			c.conn.Close()
+			w.body.finish(false)
+		}
+		if p == nil {
+			if !c.taken {
+				c.close() // the handler has ended this goroutine
+			}
 		} else if p != http.ErrAbortHandler { //nolint:errorlint // as net/http has it
 			c.server.logf("panic serving %s: %v\n%s", c.remote, p, debug.Stack())
 		}
@@ -120,7 +132,7 @@ func (w *response) settle() bool {
 	if !whole && w.unsent == nil {
 		w.session.linger()
 	}
-	return again && whole
+	return again && whole && !w.last
 }
 
 // Header implements http.ResponseWriter.
@@ -138,6 +150,7 @@ func (w *response) WriteHeader(status int) {
 		return
 	}
 	w.status = status
+	w.stopContinue()
 	w.bare = status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
 	w.bodiless = w.bare || w.request.Method == http.MethodHead
 	if lengths := w.header["Content-Length"]; len(lengths) > 0 && !w.bare {
@@ -319,13 +332,38 @@ func (w *response) inform(status int) {
 			out = appendField(out, name, values)
 		}
 	}
-	w.unsent = w.session.send(append(out, "\r\n"...), nil)
+	if status == http.StatusContinue {
+		w.stopContinue()
+	} else {
+		w.interim.Lock()
+		defer w.interim.Unlock()
+	}
+	w.failed(w.session.send(append(out, "\r\n"...), nil))
 }
 
-// sendContinue has a client send the body that it holds back.
-func (w *response) sendContinue() {
-	if w.status == 0 && w.unsent == nil {
-		w.unsent = w.session.send([]byte("HTTP/1.1 100 Continue\r\n\r\n"), nil)
+// sendContinue has a client send the body that it holds back. It is called by who reads the body, perhaps beside the handler, and so touches
+// nothing of the answer.
+func (w *response) sendContinue() error {
+	w.interim.Lock()
+	defer w.interim.Unlock()
+	if w.answered {
+		return nil
+	}
+	w.answered = true
+	if limit := w.session.server.http.ReadTimeout; limit > 0 && w.session.raw != nil { // until there is an answer, nobody else sets this deadline
+		_ = w.session.conn.SetWriteDeadline(time.Now().Add(limit))
+		defer func() { _ = w.session.conn.SetWriteDeadline(time.Time{}) }()
+	}
+	_, err := io.WriteString(w.session.conn, "HTTP/1.1 100 Continue\r\n\r\n")
+	return err
+}
+
+// stopContinue has nobody be told to go on from now on.
+func (w *response) stopContinue() {
+	if w.body != nil {
+		w.interim.Lock()
+		w.answered = true
+		w.interim.Unlock()
 	}
 }
 

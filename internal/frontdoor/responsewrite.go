@@ -94,12 +94,20 @@ func (w *response) send(p []byte) {
 	if w.out == nil || w.unsent != nil {
 		return
 	}
-	w.unsent = w.session.send(*w.out, p)
+	w.failed(w.session.send(*w.out, p))
 	if cap(*w.out) == bufferSize {
 		*w.out = (*w.out)[:bufferSize]
 		buffers.Put(w.out)
 	}
 	w.out = nil
+}
+
+// failed takes note that not all could be sent, if that is so: there is no client any more.
+func (w *response) failed(err error) {
+	if err != nil {
+		w.unsent = err
+		w.session.cancel()
+	}
 }
 
 // Flush implements http.Flusher.
@@ -139,15 +147,26 @@ func (w *response) ReadFrom(r io.Reader) (int64, error) {
 		w.session.timed = true
 		_ = w.session.conn.SetWriteDeadline(until)
 	}
-	n, err := direct.ReadFrom(io.LimitReader(r, w.length-w.wrote))
+	left := w.length - w.wrote
+	bounded, ok := r.(*io.LimitedReader) // one bound alone is what the kernel knows to send
+	if !ok || bounded.N > left {
+		bounded = &io.LimitedReader{R: r, N: left}
+	}
+	n, err := direct.ReadFrom(bounded)
 	w.wrote += n
 	return n, err
 }
 
-// SetReadDeadline sets the time by which the body has to come (http.ResponseController).
+// SetReadDeadline sets the time by which the body has to come, in place of the server's ReadTimeout (http.ResponseController). As with
+// net/http, a time that is over ends the context of the request; where nothing is left to read, it does so at once. It may be called beside
+// the handler.
 func (w *response) SetReadDeadline(t time.Time) error {
-	w.session.timed = true
-	return w.session.conn.SetReadDeadline(t)
+	w.session.ruled.Store(true)
+	err := w.session.conn.SetReadDeadline(t)
+	if !t.IsZero() && !t.After(time.Now()) && (w.body == nil || w.body.over()) {
+		w.session.cancel()
+	}
+	return err
 }
 
 // SetWriteDeadline sets the time by which the client has to read (http.ResponseController). It costs something only where the client does
@@ -199,7 +218,10 @@ func (c *session) untime() {
 	c.patience = time.Time{}
 	if c.timed {
 		c.timed = false
-		_ = c.conn.SetDeadline(time.Time{})
+		_ = c.conn.SetWriteDeadline(time.Time{})
+	}
+	if c.ruled.Swap(false) {
+		_ = c.conn.SetReadDeadline(time.Time{})
 	}
 }
 
@@ -245,6 +267,15 @@ func (c *session) writeSome(fd uintptr) bool {
 		}
 	}
 	return true
+}
+
+// over says whether all of the body was read, and does not wait for who reads it.
+func (b *requestBody) over() bool {
+	if !b.mu.TryLock() {
+		return false
+	}
+	defer b.mu.Unlock()
+	return errors.Is(b.failed, io.EOF)
 }
 
 // whole says whether all of the body was read.

@@ -46,10 +46,11 @@ type session struct {
 	read    int     // what first has read
 	failed  error   // why it could not
 
-	out      []byte    // what some is to write yet
-	unsent   error     // why it could not
-	patience time.Time // until when what cannot be sent at once is waited for; zero: for ever
-	timed    bool      // the connection has a deadline, for reading or writing
+	out      []byte      // what some is to write yet
+	unsent   error       // why it could not
+	patience time.Time   // until when what cannot be sent at once is waited for; zero: for ever
+	timed    bool        // the connection has a deadline for writing
+	ruled    atomic.Bool // the handler has set the one for reading, in place of the server's
 
 	post   bool               // the request before was a POST
 	cancel context.CancelFunc // of the request that is served
