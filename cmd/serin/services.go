@@ -51,12 +51,8 @@ func showServices(say *speaker, w io.Writer, services []api.Service) {
 		if s.Error != "" {
 			errs = append(errs, fmt.Sprintf("%s/%s: %s", s.Name, s.Variant, s.Error))
 		}
-		for _, i := range s.Instances {
-			instances = append(instances, []string{
-				i.Address, s.Name + "/" + s.Variant, i.State, when(i.Since), strconv.Itoa(i.InFlight), strconv.Itoa(i.Connections),
-				strconv.FormatUint(i.Requests, 10), strconv.FormatUint(i.Failures, 10), cmp.Or(i.Why, "-"),
-			})
-		}
+		instances = append(instances, instanceRows(s.Name+"/"+s.Variant, s.Instances)...)
+		instances = append(instances, instanceRows(s.Name+"/"+s.Variant+" (shadow)", s.ShadowInstances)...)
 	}
 	say.table(w, "SERVICE VARIANT ANSWERS-WITH VERSION STATE", rows)
 	for _, e := range errs {
@@ -66,6 +62,16 @@ func showServices(say *speaker, w io.Writer, services []api.Service) {
 		fmt.Fprintln(w)
 		say.table(w, "INSTANCE OF STATE SINCE IN-FLIGHT CONNECTIONS REQUESTS FAILURES WHY", instances)
 	}
+}
+
+func instanceRows(of string, instances []api.Instance) (rows [][]string) {
+	for _, i := range instances {
+		rows = append(rows, []string{
+			i.Address, of, i.State, when(i.Since), strconv.Itoa(i.InFlight), strconv.Itoa(i.Connections),
+			strconv.FormatUint(i.Requests, 10), strconv.FormatUint(i.Failures, 10), cmp.Or(i.Why, "-"),
+		})
+	}
+	return rows
 }
 
 // answersWith says what answers: a reference, a folder, or an upstream and how it is spoken to.

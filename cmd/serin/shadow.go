@@ -195,7 +195,7 @@ func showDisagreements(say *speaker, w io.Writer, s *api.Shadow) {
 	if len(s.Examples) == 0 {
 		return
 	}
-	fmt.Fprintln(w, "  disagreements, the newest and then the largest; `serin decisions show` tells more of each:")
+	fmt.Fprintln(w, "  disagreements, the newest and then the largest, of those alike one; `serin decisions show` tells more of each:")
 	rows := [][]string{{"    AT", "DECISION", strings.ToUpper(s.Variant), strings.ToUpper(s.Shadow), "DIFFERENCE", "WHERE"}}
 	for _, d := range s.Examples {
 		difference := "-"

@@ -22,6 +22,8 @@ type Service struct {
 	Digest    string     `json:"digest,omitempty" doc:"of a model's version; of an upstream or a folder, its version as tallies and decisions name it"`
 	Error     string     `json:"error,omitempty" doc:"why it is not ready"`
 	Instances []Instance `json:"instances,omitempty" doc:"of an upstream: the servers that stand in for each other"`
+
+	ShadowInstances []Instance `json:"shadowInstances,omitempty" doc:"of an upstream that is a shadow: the same servers, as the copies of requests find them, which go over connections of their own"`
 }
 
 // Instance is what is known of one of an upstream's servers.

@@ -128,6 +128,12 @@ services:
 	if in := f.instances(t, "next")[upstream.URL()]; in.Requests != 0 || in.Connections != 0 {
 		t.Errorf("copies are with the upstream that answers: %+v", in)
 	}
+	f.eventually(t, "the list of services tells of the copies", func() bool {
+		list, err := f.client.Services(t.Context())
+		must(t, err)
+		shadow := list.Services[1].ShadowInstances
+		return len(shadow) == 1 && shadow[0].Address == upstream.URL() && shadow[0].Requests >= 5 && shadow[0].State == "healthy" && list.Services[0].ShadowInstances == nil
+	})
 	want := fmt.Sprintf(`serin_upstream_requests_total{code="2xx",instance=%q,service="m",variant="next (shadow)"} 5`, upstream.URL())
 	f.eventually(t, "metrics have "+want, func() bool { return strings.Contains(f.metrics(t), want+"\n") })
 }

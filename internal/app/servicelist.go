@@ -29,8 +29,11 @@ func (s *server) services() []api.Service {
 					line.Kind = kindStatic
 				}
 			}
-			if u := s.upstreams.running(g.Name(), v.Name()); u != nil {
+			if u := s.upstreams.running(g.Name(), v.Name(), false); u != nil {
 				describe(&line, u.hop.Instances())
+			}
+			if u := s.upstreams.running(g.Name(), v.Name(), true); u != nil {
+				line.ShadowInstances = instancesOf(u.hop.Instances())
 			}
 			list = append(list, line)
 		}
@@ -64,13 +67,9 @@ func settingsOf(c *config.Config, service, variant string) *config.Variant {
 // describe says how the instances of an upstream are, and in the line's state whether something speaks against them.
 func describe(line *api.Service, instances []proxy.InstanceState) {
 	var aside []string
+	line.Instances = instancesOf(instances)
 	for i := range instances {
-		in := &instances[i]
-		line.Instances = append(line.Instances, api.Instance{
-			Address: in.Address, State: in.State.String(), Why: in.Why, Since: in.Since, InFlight: in.InFlight, Connections: in.Open,
-			Requests: uint64(in.Requests), Failures: uint64(in.Failures),
-		})
-		if !isWell(in) {
+		if in := &instances[i]; !isWell(in) {
 			aside = append(aside, fmt.Sprintf("%s is %s: %s", in.Address, in.State, in.Why))
 		}
 	}
@@ -80,6 +79,18 @@ func describe(line *api.Service, instances []proxy.InstanceState) {
 		}
 		line.Error = fmt.Sprintf("%d of %d instances: %s", len(aside), len(instances), strings.Join(aside, "; "))
 	}
+}
+
+// instancesOf says how instances are.
+func instancesOf(states []proxy.InstanceState) (list []api.Instance) {
+	for i := range states {
+		in := &states[i]
+		list = append(list, api.Instance{
+			Address: in.Address, State: in.State.String(), Why: in.Why, Since: in.Since, InFlight: in.InFlight, Connections: in.Open,
+			Requests: uint64(in.Requests), Failures: uint64(in.Failures),
+		})
+	}
+	return list
 }
 
 // isWell tells whether nothing speaks against an instance.

@@ -92,10 +92,10 @@ func (u *upstreams) named(service string) (list []*upstream) {
 	return list
 }
 
-// running returns the one that answers for a variant, nil if there is none.
-func (u *upstreams) running(service, variant string) *upstream {
+// running returns the one that answers for a variant, or that the variant's copies of requests go to as a shadow; nil if there is none.
+func (u *upstreams) running(service, variant string, shadow bool) *upstream {
 	for _, one := range u.all() {
-		if one.service == service && one.variant == variant && !one.shadow {
+		if one.service == service && one.variant == variant && one.shadow == shadow {
 			return one
 		}
 	}
