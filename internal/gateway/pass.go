@@ -95,9 +95,6 @@ func (p *passage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if a.status == statusGone || b.pass.broken {
 		hangUp()
 	}
-	if b.pass.incoming != nil {
-		b.pass.incoming.linger(w.Header())
-	}
 }
 
 // enter finds what an upstream is asked for.
