@@ -124,7 +124,10 @@ func failure(t testing.TB, ctx context.Context, tr *transport, r *Request) *Fail
 
 const okay = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-// in returns a deadline that a test waits for.
+// shortly is until a deadline that a test waits for, and that leaves a busy machine time for what has to come before.
+const shortly = 400 * time.Millisecond
+
+// in returns a deadline.
 func in(d time.Duration) time.Time { return time.Now().Add(d) }
 
 func TestWhatHangsEndsByTheDeadline(t *testing.T) {
@@ -152,9 +155,10 @@ func TestWhatHangsEndsByTheDeadline(t *testing.T) {
 		}, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			tr := to(t, standIn(t, func(c *peer, _ int) { test.serve(c) }), transportOptions{})
 			r := get()
-			r.Method, r.Body, r.Deadline = "POST", test.body, in(60*time.Millisecond)
+			r.Method, r.Body, r.Deadline = "POST", test.body, in(shortly)
 			if f := failure(t, context.Background(), tr, r); f.Why != Late || f.Sent != test.sent || time.Now().Before(r.Deadline) {
 				t.Errorf("%v, sent %v", f, f.Sent)
 			}
@@ -289,24 +293,27 @@ func TestWhatIsNotHeldMayBreak(t *testing.T) {
 func TestTheDeadlineEndsWhatFollowsToo(t *testing.T) {
 	for _, said := range []string{ok + "Content-Length: 1000\r\n\r\nabc", ok + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", ok + "\r\nabc"} {
 		for _, copied := range []bool{false, true} {
-			tr := to(t, standIn(t, func(c *peer, _ int) { c.request(); c.say(said); c.gone() }), transportOptions{})
-			r := get()
-			r.Hold, r.Deadline = 2, in(60*time.Millisecond)
-			var a Answer
-			if err := tr.exchange(context.Background(), r, &a); err != nil {
-				t.Fatal(err)
-			}
-			var err error
-			if copied {
-				_, err = io.Copy(&bytes.Buffer{}, a.Rest)
-			} else {
-				_, err = io.ReadAll(a.Rest)
-			}
-			var f *Failure
-			if !errors.As(err, &f) || f.Why != Late {
-				t.Errorf("%q: %v", said, err)
-			}
-			a.Close()
+			t.Run("", func(t *testing.T) {
+				t.Parallel()
+				tr := to(t, standIn(t, func(c *peer, _ int) { c.request(); c.say(said); c.gone() }), transportOptions{})
+				r := get()
+				r.Hold, r.Deadline = 2, in(shortly)
+				var a Answer
+				if err := tr.exchange(context.Background(), r, &a); err != nil {
+					t.Fatal(err)
+				}
+				var err error
+				if copied {
+					_, err = io.Copy(&bytes.Buffer{}, a.Rest)
+				} else {
+					_, err = io.ReadAll(a.Rest)
+				}
+				var f *Failure
+				if !errors.As(err, &f) || f.Why != Late {
+					t.Errorf("%q: %v", said, err)
+				}
+				a.Close()
+			})
 		}
 	}
 }
@@ -340,33 +347,36 @@ func TestAnAnswerMayBeClosedBeforeItsEnd(t *testing.T) {
 func TestAStreamOutlivesTheDeadline(t *testing.T) {
 	for _, kind := range []string{"Content-Type: text/event-stream", "Content-Type: Text/Event-Stream; charset=utf-8", "Content-Type: application/x-ndjson",
 		"X-Accel-Buffering: no"} {
-		more := make(chan struct{})
-		tr := to(t, standIn(t, func(c *peer, _ int) {
-			for c.request() != nil {
-				c.say(ok + kind + "\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
-				<-more
-				c.say("3\r\ndef\r\n0\r\n\r\n")
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			more := make(chan struct{})
+			tr := to(t, standIn(t, func(c *peer, _ int) {
+				for c.request() != nil {
+					c.say(ok + kind + "\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+					<-more
+					c.say("3\r\ndef\r\n0\r\n\r\n")
+				}
+			}), transportOptions{})
+			for range 2 {
+				r := get()
+				r.Deadline = in(shortly)
+				var a Answer
+				if err := tr.exchange(context.Background(), r, &a); err != nil {
+					t.Fatal(err)
+				}
+				<-time.After(time.Until(r.Deadline) + time.Millisecond)
+				more <- struct{}{}
+				if !a.Stream || a.Length != -1 {
+					t.Errorf("%+v", a)
+				}
+				if got := whole(t, &a); got != "abcdef" {
+					t.Errorf("%q", got)
+				}
 			}
-		}), transportOptions{})
-		for range 2 {
-			r := get()
-			r.Deadline = in(20 * time.Millisecond)
-			var a Answer
-			if err := tr.exchange(context.Background(), r, &a); err != nil {
-				t.Fatal(err)
+			if open, idle := tr.stats(); open != 1 || idle != 1 {
+				t.Errorf("%d connections, %d idle", open, idle)
 			}
-			<-time.After(time.Until(r.Deadline) + time.Millisecond)
-			more <- struct{}{}
-			if !a.Stream || a.Length != -1 {
-				t.Errorf("%+v", a)
-			}
-			if got := whole(t, &a); got != "abcdef" {
-				t.Errorf("%q", got)
-			}
-		}
-		if open, idle := tr.stats(); open != 1 || idle != 1 {
-			t.Errorf("%d connections, %d idle", open, idle)
-		}
+		})
 	}
 }
 
@@ -376,7 +386,7 @@ func TestAStreamEndsWhenItIsSilentOrTheAskerGoesAway(t *testing.T) {
 		drip(c, ok+"Content-Type: text/event-stream\r\n\r\nabc")
 		c.gone()
 	}
-	tr := to(t, standIn(t, serve), transportOptions{StreamTimeout: 50 * time.Millisecond})
+	tr := to(t, standIn(t, serve), transportOptions{StreamTimeout: shortly})
 	var a Answer
 	if err := tr.exchange(context.Background(), get(), &a); err != nil {
 		t.Fatal(err)

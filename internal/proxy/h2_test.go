@@ -118,7 +118,7 @@ func TestAnH2InstanceThatHangsEndsInTime(t *testing.T) {
 	})
 	for _, target := range []string{"/", "/body"} {
 		r := get()
-		r.Target, r.Deadline = target, in(50*time.Millisecond)
+		r.Target, r.Deadline = target, in(shortly)
 		if f := failure(t, context.Background(), tr, r); f.Why != Late || !f.Sent {
 			t.Errorf("%s: %v, sent %v", target, f, f.Sent)
 		}
@@ -130,11 +130,11 @@ func TestAnH2InstanceThatHangsEndsInTime(t *testing.T) {
 			t.Errorf("%s: %v", target, f)
 		}
 	}
-	for _, silence := range []time.Duration{0, 30 * time.Millisecond} {
+	for _, silence := range []time.Duration{0, shortly} {
 		ctx, cancel := context.WithCancel(context.Background())
 		tr := to(t, tr.o.Address, transportOptions{Scheme: "h2c", StreamTimeout: silence})
 		r := get()
-		r.Target, r.Deadline = "/stream", in(20*time.Millisecond)
+		r.Target, r.Deadline = "/stream", in(shortly)
 		var a Answer
 		if err := tr.exchange(ctx, r, &a); err != nil {
 			t.Fatal(err)
@@ -142,7 +142,7 @@ func TestAnH2InstanceThatHangsEndsInTime(t *testing.T) {
 		want := Late
 		if silence == 0 {
 			want = Gone
-			time.AfterFunc(40*time.Millisecond, cancel)
+			time.AfterFunc(time.Until(r.Deadline)+time.Millisecond, cancel)
 		}
 		b, err := io.ReadAll(a.Rest)
 		var f *Failure

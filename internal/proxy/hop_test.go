@@ -21,7 +21,7 @@ func transportTo(t testing.TB, o transportOptions, handler http.HandlerFunc) *tr
 }
 
 // soon is a deadline that only a test which fails waits for.
-func soon() time.Time { return time.Now().Add(10 * time.Second) }
+func soon() time.Time { return time.Now().Add(time.Minute) }
 
 // whole returns what an answer's body is, rest included, and closes it.
 func whole(t testing.TB, a *Answer) string {

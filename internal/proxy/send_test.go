@@ -266,7 +266,7 @@ func TestBothDirectionsFlowAtOnce(t *testing.T) {
 			})
 			asking := newReadings(io.EOF)
 			r := get()
-			r.Method, r.Stream, r.Length, r.Deadline = "POST", asking, -1, in(50*time.Millisecond)
+			r.Method, r.Stream, r.Length, r.Deadline = "POST", asking, -1, in(shortly)
 			var a Answer
 			if err := tr.exchange(context.Background(), r, &a); err != nil {
 				t.Fatal(err)

@@ -30,7 +30,7 @@ func TestAConnectionChangesItsProtocol(t *testing.T) {
 			c.say(" over")
 		}), transportOptions{})
 		r := changing("websocket")
-		r.Deadline = in(30 * time.Millisecond)
+		r.Deadline = in(shortly)
 		var a Answer
 		if err := tr.exchange(context.Background(), r, &a); err != nil {
 			t.Fatal(err)
