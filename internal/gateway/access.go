@@ -56,7 +56,7 @@ func (g *Gateway) access(ctx context.Context, q *question, b *buffers, a answere
 		attrs = append(attrs, slog.String("variant", d.answered.Name()))
 	}
 	attrs = append(attrs, slog.String("dialect", q.place.label), slog.String("route", q.place.route), slog.Int("status", a.status),
-		slog.Int64("micros", a.took.Microseconds()), slog.Int("bytesIn", len(b.body)), slog.Int64("bytes", max(b.pass.sent, int64(len(b.out)))))
+		slog.Int64("micros", a.took.Microseconds()), slog.Int64("bytesIn", b.came()), slog.Int64("bytes", max(b.pass.sent, int64(len(b.out)))))
 	if instance := b.pass.answer.Instance; instance != "" {
 		attrs = append(attrs, slog.String("instance", instance))
 	}
@@ -95,4 +95,14 @@ func (t *troubles) tell(at time.Time) (left uint64, tell bool) {
 	t.told++
 	left, t.left = t.left, 0
 	return left, true
+}
+
+// came is how long the request's body was, as far as it came.
+func (b *buffers) came() int64 {
+	if in := b.pass.incoming; in != nil {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		return in.n
+	}
+	return int64(len(b.body))
 }

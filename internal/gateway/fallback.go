@@ -50,7 +50,9 @@ func (g *Gateway) fallBack(w http.ResponseWriter, b *buffers, f *Fallback) int {
 		h[name] = values
 	}
 	h[FallbackHeader] = []string{why.String()}
-	h["Content-Length"] = []string{strconv.Itoa(len(f.Body))}
+	if f.Status != http.StatusNoContent && f.Status != http.StatusNotModified {
+		h["Content-Length"] = []string{strconv.Itoa(len(f.Body))}
+	}
 	b.frame, b.out = wire.Frame{}, append(b.out[:0], f.Body...)
 	g.allowWrite(w)
 	w.WriteHeader(f.Status)

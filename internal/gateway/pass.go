@@ -104,6 +104,7 @@ func (p *passage) enter(b *buffers, r *http.Request) (err error) {
 		return err
 	}
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace { // a tunnel, and an echo of headers that are the server's own
+		b.http.w.Header()["Allow"] = []string{"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"}
 		return &statusError{http.StatusMethodNotAllowed, fault.Invalidf("%s is not passed on", r.Method)}
 	}
 	return nil
@@ -195,10 +196,11 @@ func (g *Gateway) askAround(b *buffers, c *call) error {
 			return fault.Internalf("variant %q is a model: nothing can be passed on to it", v.Name())
 		}
 		b.fill(g, c, v)
-		began := time.Now()
 		err := v.options.Upstream.Ask(b.pass.ctx, &b.pass.request, &b.pass.answer)
-		d.upstream += time.Since(began)
-		if err != nil {
+		if err == nil {
+			d.upstream += b.pass.answer.Took
+		} else {
+			d.upstream = time.Since(b.pass.begun)
 			err = b.unanswered(err)
 		}
 		f, sent := b.verdict(err)

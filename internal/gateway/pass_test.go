@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -125,6 +126,12 @@ func TestAnAnswerIsPassedBackAsItIs(t *testing.T) {
 
 // What an upstream does to a request, and what its client then gets, by the time that the service promises.
 func TestWhateverAnUpstreamDoesItsClientIsAnsweredInTime(t *testing.T) {
+	goroutines, descriptors := runtime.NumGoroutine(), descriptorCount(t)
+	t.Run("all", everyFault)
+	settled(t, goroutines, descriptors)
+}
+
+func everyFault(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		does   proxytest.Behaviour

@@ -38,7 +38,7 @@ func (g *Gateway) deliver(b *buffers, c *call, q *question) answered {
 	done := answered{status: a.Status}
 	var sent error
 	if len(a.Body) > 0 {
-		sent = g.sendOn(b, a.Body)
+		sent = b.sendOn(a.Body)
 	}
 	if a.Rest != nil {
 		if stream {
@@ -136,7 +136,8 @@ func (g *Gateway) relay(b *buffers, sent error, stream bool) (status int, err er
 		}
 		n, err = p.answer.Rest.Read(piece[:])
 		if n > 0 {
-			sent = g.sendOn(b, piece[:n])
+			g.allowWrite(w)
+			sent = b.sendOn(piece[:n])
 		}
 		switch {
 		case err == io.EOF && sent == nil:
@@ -152,13 +153,17 @@ func (g *Gateway) relay(b *buffers, sent error, stream bool) (status int, err er
 }
 
 // sendOn writes a piece of the answer's body to the client, which has time of its own to take it.
-func (g *Gateway) sendOn(b *buffers, piece []byte) error {
-	g.allowWrite(b.http.w)
-	return b.pass.toClient(func() error {
-		n, err := b.http.w.Write(piece)
-		b.pass.sent += int64(n)
-		return err
-	})
+func (b *buffers) sendOn(piece []byte) error {
+	if b.pass.answer.Rest == nil {
+		return b.write(piece)
+	}
+	return b.pass.toClient(func() error { return b.write(piece) })
+}
+
+func (b *buffers) write(piece []byte) error {
+	n, err := b.http.w.Write(piece)
+	b.pass.sent += int64(n)
+	return err
 }
 
 // unhurried is how long a write may take that does not wait for its client. Longer ones use up none of the service's time, and are not in
@@ -167,9 +172,6 @@ const unhurried = 10 * time.Millisecond
 
 // toClient calls what writes to the client, and lets the answer's time stand still while that has to wait.
 func (p *passed) toClient(write func() error) error {
-	if p.answer.Rest == nil {
-		return write()
-	}
 	resume := func() {}
 	if p.incoming != nil && p.incoming.whole() {
 		resume = p.incoming.halt()

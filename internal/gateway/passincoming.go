@@ -76,7 +76,7 @@ func (in *incoming) Read(p []byte) (int, error) {
 	switch {
 	case err == io.EOF:
 		in.over = true
-	case err != nil:
+	case err != nil && !in.cut.Load():
 		in.bad = err
 	}
 	in.resume()

@@ -318,17 +318,20 @@ func TestABodyThatIsTooLargeOrBreaksOffIsTheClientsMistake(t *testing.T) {
 		"a stream of which a part is none": {1 << 20, "Transfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\nzz\r\n", len(long), long),
 			"HTTP/1.1 400"},
 	} {
-		p := newPassing(t, ServiceOptions{
-			Variants: []VariantOptions{variantOf("stable", upstreamOf(t, up.URL()))}, Body: tt.limit, Fallback: &Fallback{Status: 200, Body: []byte("no")},
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPassing(t, ServiceOptions{
+				Variants: []VariantOptions{variantOf("stable", upstreamOf(t, up.URL()))}, Body: tt.limit, Fallback: &Fallback{Status: 200, Body: []byte("no")},
+			})
+			answer := p.raw(t, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"+tt.request)
+			if !strings.HasPrefix(answer, tt.status) {
+				t.Errorf("%.200q", answer)
+			}
+			tallies, _ := p.written(t, 1)
+			if tally := tallies["stable"]; tally.Errors[event.Client] != 1 || tally.Fallbacks != 0 {
+				t.Errorf("counted: %+v", tally)
+			}
 		})
-		answer := p.raw(t, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"+tt.request)
-		if !strings.HasPrefix(answer, tt.status) {
-			t.Errorf("%s: %.200q", name, answer)
-		}
-		tallies, _ := p.written(t, 1)
-		if tally := tallies["stable"]; tally.Errors[event.Client] != 1 || tally.Fallbacks != 0 {
-			t.Errorf("%s: counted: %+v", name, tally)
-		}
 	}
 }
 
@@ -478,31 +481,34 @@ func TestAnEarlyRefusalReachesAClientThatIsStillSending(t *testing.T) {
 		},
 	} {
 		for _, framing := range []string{"Content-Length: 5000000\r\n", "Transfer-Encoding: chunked\r\n"} {
-			up := proxytest.Misbehave(t, does)
-			p := newPassing(t, ServiceOptions{Variants: []VariantOptions{variantOf("stable", upstreamOf(t, up.URL()))}})
-			c := p.dial(t)
-			piece := strings.Repeat("x", 300_000)
-			if strings.HasPrefix(framing, "T") {
-				piece = fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece)
-			}
-			_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\n"+framing+"\r\n"+piece)
-			w, err := http.ReadResponse(bufio.NewReader(c), nil)
-			if err != nil {
-				t.Fatalf("%s, %s: %v", name, framing, err)
-			}
-			body, err := io.ReadAll(w.Body)
-			want := map[string]string{"short": "big", "long": long}[name]
-			if w.StatusCode != http.StatusRequestEntityTooLarge || err != nil || string(body) != want || !w.Close {
-				t.Errorf("%s, %s: %d, %d bytes, %v, close %v", name, framing, w.StatusCode, len(body), err, w.Close)
-			}
-			_, _ = io.WriteString(c, "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
-			if rest, _ := io.ReadAll(c); len(rest) > 0 {
-				t.Errorf("%s, %s: then came %q", name, framing, rest)
-			}
-			tallies, _ := p.written(t, 1)
-			if tally := tallies["stable"]; tally.Requests != 1 || tally.Errors[event.Client] != 1 {
-				t.Errorf("%s, %s: counted: %+v", name, framing, tally)
-			}
+			t.Run(name+", "+framing, func(t *testing.T) {
+				t.Parallel()
+				up := proxytest.Misbehave(t, does)
+				p := newPassing(t, ServiceOptions{Variants: []VariantOptions{variantOf("stable", upstreamOf(t, up.URL()))}})
+				c := p.dial(t)
+				piece := strings.Repeat("x", 300_000)
+				if strings.HasPrefix(framing, "T") {
+					piece = fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece)
+				}
+				_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\n"+framing+"\r\n"+piece)
+				w, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(w.Body)
+				want := map[string]string{"short": "big", "long": long}[name]
+				if w.StatusCode != http.StatusRequestEntityTooLarge || err != nil || string(body) != want || !w.Close {
+					t.Errorf("%d, %d bytes, %v, close %v", w.StatusCode, len(body), err, w.Close)
+				}
+				_, _ = io.WriteString(c, "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
+				if rest, _ := io.ReadAll(c); len(rest) > 0 {
+					t.Errorf("then came %q", rest)
+				}
+				tallies, _ := p.written(t, 1)
+				if tally := tallies["stable"]; tally.Requests != 1 || tally.Errors[event.Client] != 1 {
+					t.Errorf("counted: %+v", tally)
+				}
+			})
 		}
 	}
 }

@@ -17,10 +17,11 @@ type sender struct {
 	stream  io.Reader // then this; nil: nothing
 	length  int64     // of stream; -1: chunked
 
-	failed atomic.Pointer[Failure] // the stream's, as far as it is not the instance that does not take it
-	over   chan struct{}           // closed at the end
-	whole  bool                    // all was sent; good once over is closed, and so is sent
-	sent   uint64
+	stopped atomic.Bool             // the rest of the stream is not wanted
+	failed  atomic.Pointer[Failure] // the stream's, as far as it is not the instance that does not take it
+	over    chan struct{}           // closed at the end
+	whole   bool                    // all was sent; good once over is closed, and so is sent
+	sent    uint64
 }
 
 // sendBeside starts a sender. It ends by the deadline, by stop, or where the instance does not take the body.
@@ -43,7 +44,7 @@ func (s *sender) run() {
 		return
 	}
 	whole, err := s.copy()
-	if err != nil {
+	if err != nil && !s.stopped.Load() {
 		s.failed.Store(&Failure{Why: Gone, Sent: true, Err: fmt.Errorf("the request's body: %w", err)})
 		_ = s.c.SetReadDeadline(past) // whoever waits for an answer looks at failed then
 	}
@@ -129,6 +130,7 @@ func (s *sender) stop(grace time.Duration) (whole bool) {
 		}
 	}
 	_ = s.c.SetWriteDeadline(past) // as in interrupt
+	s.stopped.Store(true)
 	if closer, ok := s.stream.(io.Closer); ok {
 		closer.Close()
 	}
