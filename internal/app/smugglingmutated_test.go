@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -25,7 +26,7 @@ func say(t *testing.T, address, send string) {
 	if _, err := io.WriteString(c, send); err == nil { // else the server has closed already
 		_ = c.(*net.TCPConn).CloseWrite()
 	}
-	if nerr, ok := (<-answered).(net.Error); ok && nerr.Timeout() {
+	if nerr, ok := errors.AsType[net.Error](<-answered); ok && nerr.Timeout() {
 		t.Fatalf("the server does not close behind %q", send)
 	}
 }
