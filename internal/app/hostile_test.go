@@ -3,11 +3,14 @@ package app
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/serin-ml/serin/internal/gateway"
 	"github.com/serin-ml/serin/internal/proxy"
@@ -42,17 +45,19 @@ func hostile(t *testing.T, text string, after ...func(*proxytest.Conn)) *proxyte
 	})
 }
 
-// Whatever an upstream answers, its client gets that answer or an error, and nobody else gets any of it.
-func TestNoAnswerReachesAnotherClient(t *testing.T) {
-	t.Parallel()
+// hostileAnswer is an answer to /poison, and what becomes of it.
+type hostileAnswer struct {
+	name, answer string
+	status       int
+	body         string // of 200
+}
+
+// hostileAnswers are answers that are well formed, and answers that are not.
+func hostileAnswers() []hostileAnswer {
 	ok := func(headers, body string) string { return "HTTP/1.1 200 OK\r\n" + headers + "\r\n" + body }
 	const chunks, end = "Transfer-Encoding: chunked\r\n", "0\r\n\r\n"
 	many := strings.Repeat
-	for _, c := range []struct {
-		name, answer string
-		status       int
-		body         string // of 200
-	}{
+	return []hostileAnswer{
 		{"one answer", ok("Content-Length: 2\r\n", "ok"), 200, "ok"},
 		{"another answer behind it", ok("Content-Length: 2\r\n", "ok"+poison), 200, "ok"},
 		{"another answer behind chunks", ok(chunks, "2\r\nok\r\n"+end+poison), 200, "ok"},
@@ -106,7 +111,13 @@ func TestNoAnswerReachesAnotherClient(t *testing.T) {
 		{"trailers without end", ok(chunks, "2\r\nok\r\n0\r\n"+many("X: y\r\n", 100_000)), 502, ""},
 		{"a trailer that has a length", ok(chunks, "2\r\nok\r\n0\r\nContent-Length: 6\r\nSet-Cookie: a=b\r\n\r\n"), 200, "ok"},
 		{"Connection names fields", ok("Connection: Content-Length, Transfer-Encoding, X\r\nContent-Length: 2\r\nX: y\r\n", "ok"+poison), 200, "ok"},
-	} {
+	}
+}
+
+// Whatever an upstream answers, its client gets that answer or an error, and nobody else gets any of it.
+func TestNoAnswerReachesAnotherClient(t *testing.T) {
+	t.Parallel()
+	for _, c := range hostileAnswers() {
 		t.Run(c.name, func(t *testing.T) {
 			up := hostile(t, c.answer)
 			address := passTo(t, up.URL(), func(_ *gateway.ServiceOptions, o *proxy.Options) { o.Retry.Attempts = 1 })
@@ -131,6 +142,63 @@ func TestNoAnswerReachesAnotherClient(t *testing.T) {
 			}
 			others.Wait()
 		})
+	}
+}
+
+// Nor does an answer of which pieces were put in, taken out or doubled.
+func TestNoMutatedAnswerReachesAnotherClient(t *testing.T) {
+	t.Parallel()
+	var text atomic.Value
+	up := proxytest.Misbehave(t, func(c *proxytest.Conn) {
+		for {
+			_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // then it hangs up: what is not whole does not get longer
+			r, err := c.Head()
+			if err != nil {
+				return
+			}
+			if r.URL.Path == "/poison" {
+				err = c.Say("%s", text.Load())
+			} else {
+				body := r.Method + " " + r.RequestURI
+				err = c.Say("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	address := passTo(t, up.URL(), func(s *gateway.ServiceOptions, o *proxy.Options) {
+		s.Timeout, o.Retry.Attempts = time.Minute, 1
+	})
+	corpus := hostileAnswers()
+	pieces := []string{"\r\n", "\n", "\r", " ", ":", "0", "1", "0\r\n\r\n", "\r\n\r\n", "Content-Length: 2\r\n", "Transfer-Encoding: chunked\r\n", "Connection: keep-alive\r\n", "HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 204 X\r\n\r\n", poison}
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	for i := range 150 {
+		answer := corpus[random.IntN(len(corpus))].answer
+		if len(answer) > 32<<10 {
+			continue
+		}
+		for range 1 + random.IntN(2) {
+			at := random.IntN(len(answer) + 1)
+			end := min(len(answer), at+random.IntN(8))
+			switch random.IntN(4) {
+			case 0:
+				answer = answer[:at] + answer[end:]
+			case 1:
+				answer = answer[:end] + answer[at:]
+			default:
+				answer = answer[:at] + pieces[random.IntN(len(pieces))] + answer[at:]
+			}
+		}
+		text.Store(answer)
+		say(t, address, "GET /poison HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+		for range 2 {
+			want := fmt.Sprintf("200 GET /other-%d", i)
+			if answers := exchange(t, address, fmt.Sprintf("GET /other-%d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", i), 1); !slices.Equal(answers, []string{want}) {
+				t.Fatalf("seed %d: behind %q another client is answered with %q", seed, answer, answers)
+			}
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -126,8 +127,8 @@ func passedOn(line string) string {
 	}
 	method, target, _ := strings.Cut(request, " ")
 	target, _, _ = strings.Cut(target, " ")
-	if rest, ok := strings.CutPrefix(target, "http://b"); ok {
-		target = rest
+	if u, err := url.Parse(target); err == nil && u.Host != "" && !strings.HasPrefix(target, "/") {
+		target = u.RequestURI()
 	}
 	return method + " " + target + " body=" + body
 }
