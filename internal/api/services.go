@@ -29,7 +29,7 @@ type Service struct {
 // Instance is what is known of one of an upstream's servers.
 type Instance struct {
 	Address     string    `json:"address" example:"http://127.0.0.1:8082"`
-	State       string    `json:"state" enum:"healthy,unchecked,failing,ejected" doc:"unchecked: nothing speaks against it, and nothing was asked yet; failing: it failed too often, or its health check says so; ejected: its answers were errors, or more often so than those of the others"`
+	State       string    `json:"state" enum:"healthy,unchecked,failing,ejected" doc:"unchecked: nothing speaks against it, and it has not answered yet; failing: it failed too often, or its health check says so; ejected: its answers were errors, or more often so than those of the others"`
 	Why         string    `json:"why,omitempty" doc:"what speaks against it"`
 	Since       time.Time `json:"since" doc:"from when on the state has held"`
 	InFlight    int       `json:"inFlight" doc:"requests that it is answering"`

@@ -133,9 +133,9 @@ func (s *Service) pinned(version string) (*Variant, *Live, error) {
 	return nil, nil, nil
 }
 
-// sign puts the token on the answer.
+// sign puts the token on the answer. A request that a limit refuses has none: nothing was answered that feedback could judge.
 func (g *Gateway) sign(d *decision, to http.Header) {
-	if g.options.Keys == nil {
+	if g.options.Keys == nil || d.limited {
 		return
 	}
 	t := event.Token{

@@ -111,14 +111,15 @@ func TestARefusedRequestIsNobodysFault(t *testing.T) {
 	s := newLimited(t)
 	var refused, answered [2]uint64
 	for user := range 40 {
+		i := -1 // the user's variant
 		for range 3 {
 			w, token := s.ask(t, fmt.Sprint("user-", user), oneRow, from(fmt.Sprintf("192.0.2.%d:1", user)))
-			i := slices.IndexFunc(s.service.variants, func(v *Variant) bool { return v.hash == token.Variant })
 			if w.Code == 429 {
 				refused[i]++
-			} else {
-				answered[i]++
+				continue
 			}
+			i = slices.IndexFunc(s.service.variants, func(v *Variant) bool { return v.hash == token.Variant })
+			answered[i]++
 		}
 	}
 	s.write(t)

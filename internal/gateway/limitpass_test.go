@@ -59,6 +59,9 @@ func TestWhatIsPassedOnIsLimitedToo(t *testing.T) {
 		if resp.StatusCode != c.status || !slices.Equal(h["Ratelimit"], c.limits) || h.Get("RateLimit-Remaining") != c.remaining || len(h["Ratelimit-Limit"]) > 1 {
 			t.Errorf("request %d: %s %v, want %+v", i, resp.Status, h, c)
 		}
+		if signed := h.Get(TokenHeader) != ""; signed != (c.status == 200) {
+			t.Errorf("request %d: %s with a token is %v", i, resp.Status, signed)
+		}
 		if c.status == 429 && (h.Get("Content-Type") != "application/problem+json" || h.Get("Retry-After") != "3600" || !strings.Contains(string(text), `"violated-policies":["ours"]`)) {
 			t.Errorf("request %d: %v %s", i, h, text)
 		}
