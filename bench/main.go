@@ -19,26 +19,14 @@ const (
 
 func main() {
 	ctx := context.Background()
-	if len(os.Args) == 4 && os.Args[1] == clientCommand {
-		if err := client(ctx, os.Args[2], os.Args[3]); err != nil {
-			fmt.Fprintln(os.Stderr, "bench: client:", err)
-			os.Exit(1)
+	if len(os.Args) > 1 {
+		if of, ok := processes[os.Args[1]]; ok && len(os.Args) == 2+of.arguments {
+			if err := of.run(ctx, os.Args[2:]); err != nil {
+				fmt.Fprintf(os.Stderr, "bench: %s: %v\n", os.Args[1], err)
+				os.Exit(1)
+			}
+			return
 		}
-		return
-	}
-	if len(os.Args) == 3 && os.Args[1] == bareCommand {
-		if err := serveBare(ctx, os.Args[2]); err != nil {
-			fmt.Fprintln(os.Stderr, "bench: bare:", err)
-			os.Exit(1)
-		}
-		return
-	}
-	if len(os.Args) == 3 && os.Args[1] == reverseCommand {
-		if err := serveReverse(ctx, os.Args[2]); err != nil {
-			fmt.Fprintln(os.Stderr, "bench: reverse:", err)
-			os.Exit(1)
-		}
-		return
 	}
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -46,14 +34,40 @@ func main() {
 	}
 }
 
+// processes are what this program is when it is started by itself, by its first argument.
+var processes = map[string]struct {
+	arguments int
+	run       func(context.Context, []string) error
+}{
+	clientCommand:   {2, func(ctx context.Context, a []string) error { return client(ctx, a[0], a[1]) }},
+	bareCommand:     {1, func(ctx context.Context, a []string) error { return serveBare(ctx, a[0]) }},
+	reverseCommand:  {1, func(ctx context.Context, a []string) error { return serveReverse(ctx, a[0]) }},
+	upstreamCommand: {1, func(ctx context.Context, a []string) error { return serveUpstream(ctx, a[0]) }},
+}
+
+// itself is this program as another process.
+func itself(ctx context.Context, arguments ...string) (*exec.Cmd, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return exec.CommandContext(ctx, program, arguments...), nil //nolint:gosec // it is this program
+}
+
+// benchmark is one that can be asked for by its name. A long one is not run unless it is.
+type benchmark struct {
+	name string
+	run  func(context.Context) error
+	long bool
+}
+
 // run runs the benchmarks named, or all but those that take long. It fails when one cannot be run, not when a figure is missed: figures are
 // for people.
 func run(ctx context.Context, names []string) error {
-	benchmarks := []struct {
-		name string
-		run  func(context.Context) error
-		long bool
-	}{{"start", start, false}, {"trees", forests, false}, {"log", history, false}, {"serving", serving, false}, {"proxy", proxying, false}, {"log10m", askingTenMillion, true}}
+	benchmarks := []benchmark{{"start", start, false}, {"trees", forests, false}, {"log", history, false}, {"serving", serving, false}, {"proxy", proxying, false}, {"survive", surviving, false}, {"log10m", askingTenMillion, true}}
+	for _, part := range survival {
+		benchmarks = append(benchmarks, benchmark{"survive " + part.name, part.alone, true})
+	}
 	for _, b := range benchmarks {
 		if len(names) > 0 && !slices.Contains(names, b.name) || len(names) == 0 && b.long {
 			continue

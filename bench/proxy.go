@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -79,14 +77,16 @@ func launchProxies(ctx context.Context, dir string, named map[string]string) (al
 		name   string
 		launch func() (*remote, error)
 	}{
-		{"Serin", func() (*remote, error) { return launchProxySerin(ctx, dir, named) }},
+		{"Serin", func() (*remote, error) {
+			return launchConfigured(ctx, filepath.Join(dir, "serin"), fmt.Sprintf(proxySerin, named["a"], named["b"], named["c"]))
+		}},
 		{"NGINX", func() (*remote, error) { return nginxProxy(address, named).launch(ctx, filepath.Join(dir, "nginx")) }},
 		{"`httputil.ReverseProxy`", func() (*remote, error) {
-			program, err := os.Executable()
+			command, err := itself(ctx, reverseCommand, named["a"]+","+named["b"]+","+named["c"])
 			if err != nil {
 				return nil, err
 			}
-			return launch(exec.CommandContext(ctx, program, reverseCommand, named["a"]+","+named["b"]+","+named["c"]))
+			return launch(command)
 		}},
 	} {
 		s, err := c.launch()

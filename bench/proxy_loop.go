@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/serin-ml/serin/internal/load"
@@ -17,7 +17,7 @@ func (p proxies) saturated(ctx context.Context) error {
 	for _, m := range all {
 		for _, c := range p {
 			o := m.options(c.http)
-			sides = append(sides, asker(ctx, c.remote, o, o.URL))
+			sides = append(sides, func() (turn, error) { return patiently(ctx, c.remote, o) })
 		}
 	}
 	if err := quiet(ctx); err != nil {
@@ -47,6 +47,26 @@ func (p proxies) saturated(ctx context.Context) error {
 	return nil
 }
 
+// patiently is answered, and asks again where requests failed because the machine stood still: an hour on a shared one has seconds in which
+// nobody runs, and a proxy that keeps its limit of time answers with it then.
+func patiently(ctx context.Context, s *remote, o load.Options) (t turn, err error) {
+	const tries = 3
+	for try := range tries {
+		if t, err = s.answered(ctx, o); err == nil || ctx.Err() != nil {
+			break
+		}
+		fmt.Fprintf(os.Stderr, "bench: try %d: %v\n", try+1, err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(thirty): // by then everything that was put aside is asked again
+		}
+	}
+	return t, err
+}
+
+// thirty is what Envoy and Serin put an instance aside for, and some.
+const thirty = 31 * time.Second
+
 func (p proxies) remotes() []*remote {
 	var all []*remote
 	for _, c := range p {
@@ -75,7 +95,7 @@ func (p proxies) constant(ctx context.Context, direct string) error {
 		o := m.options(c.http)
 		o.Rate, o.Duration, o.WarmUp = constantRate, constantTurn, 500*time.Millisecond
 		sides = append(sides, func() (turn, error) {
-			t, err := c.answered(ctx, o)
+			t, err := patiently(ctx, c.remote, o)
 			if len(t.untrusted) > 0 {
 				untrusted++
 			}
@@ -131,13 +151,4 @@ func signed(seconds float64) string {
 		return "0"
 	}
 	return duration(seconds)
-}
-
-// problems tells what failed in a run, in a line.
-func problems(all []load.Problem) string {
-	var lines []string
-	for _, p := range all {
-		lines = append(lines, fmt.Sprintf("%d %s (%s)", p.Count, p.Kind, p.Example))
-	}
-	return strings.Join(lines, "; ")
 }

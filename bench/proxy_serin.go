@@ -9,14 +9,18 @@ import (
 	"path/filepath"
 )
 
-// proxySerin is the configuration in which Serin does what it does in service: sticky variants, one limit of time, tallies, decisions and
-// metrics. The log and its rollup are always on.
-const proxySerin = `
+// onAnyPort is what configurations of Serin begin with here.
+const onAnyPort = `
 server:
   http: 127.0.0.1:0
   grpc: 127.0.0.1:0
   control: 127.0.0.1:0
   limits: {connections: 20000}
+`
+
+// proxySerin is the configuration in which Serin does what it does in service: sticky variants, one limit of time, tallies, decisions and
+// metrics. The log and its rollup are always on.
+const proxySerin = onAnyPort + `
 services:
   - name: movies
     path: /recommend/
@@ -29,22 +33,31 @@ services:
       sticky: {unit: "header:` + stickyHeader + `"}
 `
 
-// launchProxySerin serves that configuration.
-func launchProxySerin(ctx context.Context, dir string, named map[string]string) (*remote, error) {
-	dir = filepath.Join(dir, "serin")
+// launchConfigured serves a configuration. What the server logs is kept in the folder.
+func launchConfigured(ctx context.Context, dir, config string) (_ *remote, err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
 	file := filepath.Join(dir, "serin.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, proxySerin, named["a"], named["b"], named["c"]), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	s, err := launch(exec.CommandContext(ctx, serin, "serve", "--json", "-c", file, "--data-dir", filepath.Join(dir, "data")))
+	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return nil, err
 	}
-	if err := s.ready(ctx, "/readyz"); err != nil {
-		return nil, errors.Join(err, s.stop())
+	defer log.Close()
+	command := exec.CommandContext(ctx, serin, "serve", "--json", "-c", file, "--data-dir", filepath.Join(dir, "data"))
+	command.Stderr = log
+	s, err := launch(command)
+	if err == nil {
+		if err = s.ready(ctx, "/readyz"); err != nil {
+			err = errors.Join(err, s.stop())
+		}
+	}
+	if err != nil {
+		said, _ := os.ReadFile(log.Name())
+		return nil, fmt.Errorf("serin serve: %w\n%s", err, said)
 	}
 	return s, nil
 }

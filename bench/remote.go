@@ -20,6 +20,7 @@ type remote struct {
 	command    *exec.Cmd
 	workers    []int // processes that it has started and that do its work
 	http, grpc string
+	control    string
 	busiest    float64 // of what other processes took in a turn, in processors
 	failed     int     // requests
 }
@@ -28,7 +29,9 @@ type remote struct {
 // on its standard output is read and left.
 func launch(command *exec.Cmd) (s *remote, err error) {
 	s = &remote{command: command}
-	command.Stderr = os.Stderr
+	if command.Stderr == nil {
+		command.Stderr = os.Stderr
+	}
 	out, err := command.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -42,9 +45,9 @@ func launch(command *exec.Cmd) (s *remote, err error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s says nowhere to ask it: %w", command.Path, err), s.stop())
 		}
-		var at struct{ HTTP, GRPC string }
+		var at struct{ HTTP, GRPC, Control string }
 		if err := json.Unmarshal(line, &at); err == nil {
-			s.http, s.grpc = at.HTTP, at.GRPC
+			s.http, s.grpc, s.control = at.HTTP, at.GRPC, at.Control
 		}
 	}
 	go func() { _, _ = io.Copy(io.Discard, lines) }() // until the process ends

@@ -54,7 +54,7 @@ type guarded struct{ *http.Server }
 // Serve implements webServer.
 func (s guarded) Serve(l net.Listener) error {
 	s.ConnState = frontdoor.ConnState
-	return s.Server.Serve(frontdoor.Listen(l))
+	return s.Server.Serve(frontdoor.Listen(l, s.ReadHeaderTimeout, s.MaxHeaderBytes))
 }
 
 // dataServer returns a server with limits that a slow or hostile client runs into; h2 without TLS included. How long a client may take to

@@ -17,6 +17,7 @@ import (
 
 	"github.com/serin-ml/serin/internal/api"
 	"github.com/serin-ml/serin/internal/config"
+	"github.com/serin-ml/serin/internal/frontdoor"
 	"github.com/serin-ml/serin/internal/gateway"
 	"github.com/serin-ml/serin/internal/registry"
 	"github.com/serin-ml/serin/internal/traffic"
@@ -232,7 +233,8 @@ func (s *server) serve(ctx context.Context, g *errgroup.Group) {
 	}
 	rpc := s.gateway.NewGRPC(grpcOptions(limits, s.grpcBody)...)
 	health.RegisterHealthServer(rpc, grpcHealth{gateway: s.gateway})
-	g.Go(func() error { return serveGRPC(ctx, s.grpc, rpc, s.gateway.Part, drain) })
+	guarded := frontdoor.Listen(s.grpc, limits.ReadHeader, int(limits.HeaderBytes))
+	g.Go(func() error { return serveGRPC(ctx, guarded, rpc, s.gateway.Part, drain) })
 }
 
 // begin runs a part until the function that it returns is called, which waits for it. The end of ctx does not end it.

@@ -12,13 +12,23 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+	"time"
 )
 
-// Listen returns l with its connections guarded. The server that serves on it needs ConnState, and must speak h2 without TLS
-// (http.Protocols), as what follows its preface is passed.
-func Listen(l net.Listener) net.Listener { return listener{l} }
+// Listen returns l with its connections guarded: those of HTTP/1.x and of h2 without TLS. head is how long the headers of a request may
+// take over h2, 0 for ever, and most how many bytes they may have there. A server of net/http that serves on it needs ConnState, and must
+// speak h2 (http.Protocols), as what follows its preface is passed.
+func Listen(l net.Listener, head time.Duration, most int) net.Listener {
+	begin := time.Now()
+	return listener{l, head, most, func() int64 { return int64(time.Since(begin)) }}
+}
 
-type listener struct{ net.Listener }
+type listener struct {
+	net.Listener
+	head  time.Duration
+	most  int
+	clock func() int64
+}
 
 // Accept implements net.Listener.
 func (l listener) Accept() (net.Conn, error) {
@@ -26,7 +36,7 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c}, nil
+	return newConn(c, l.head, l.most, l.clock), nil
 }
 
 // ConnState is for http.Server.ConnState: a connection that a handler takes over (a WebSocket) speaks something else from then on, and is
@@ -43,7 +53,14 @@ type conn struct {
 	guard   guard
 	taken   atomic.Bool
 	refused bool
-	said    int // how much of refusal was read
+	said    int           // how much of refusal was read
+	head    time.Duration // that headers may take over h2
+	block   int           // which of them have begun to come; 0: none
+	late    *time.Timer   // closes the connection when they have not come by then
+}
+
+func newConn(c net.Conn, head time.Duration, most int, clock func() int64) *conn {
+	return &conn{Conn: c, guard: guard{clock: clock, most: most}, head: head}
 }
 
 // ReadFrom implements io.ReaderFrom, by which the kernel sends what it has already.
@@ -70,14 +87,35 @@ func (c *conn) Read(p []byte) (int, error) {
 		n, err := c.Conn.Read(p)
 		passed := c.guard.scan(p[:n])
 		c.refused = passed < n
+		if c.guard.h2 != nil {
+			c.watch(err != nil || c.refused)
+		}
 		if passed > 0 || !c.refused {
 			return passed, err
 		}
 	}
-	if c.said == len(refusal) {
+	if c.guard.h2 != nil || c.said == len(refusal) {
 		return 0, io.EOF
 	}
 	n := copy(p, refusal[c.said:])
 	c.said += n
 	return n, nil
+}
+
+// watch sets a time by which headers that have begun to come over h2 have ended: net/http sets none.
+func (c *conn) watch(ended bool) {
+	block := c.guard.h2.waits()
+	if ended {
+		block = 0
+	}
+	if block == c.block || c.head <= 0 {
+		return
+	}
+	if c.block = block; c.late != nil {
+		c.late.Stop()
+		c.late = nil
+	}
+	if block > 0 {
+		c.late = time.AfterFunc(c.head, func() { c.Conn.Close() })
+	}
 }

@@ -55,7 +55,7 @@ func openTheirs(t testing.TB, h http.Handler) (address string) {
 	}
 	s := limited(h)
 	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(Listen(l)) }()
+	go func() { ended <- s.Serve(Listen(l, s.ReadHeaderTimeout, s.MaxHeaderBytes)) }()
 	t.Cleanup(func() {
 		s.Close()
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {

@@ -41,6 +41,10 @@ type guard struct {
 	hosts  int
 	length int64 // of Content-Length; -1: there is none
 	coding coding
+
+	h2    *frames      // of a connection of h2; nil: what they are is left to the server
+	clock func() int64 // for h2: nanoseconds
+	most  int          // bytes of headers, for h2
 }
 
 // coding is what Transfer-Encoding says.
@@ -57,6 +61,10 @@ func (g *guard) scan(p []byte) int {
 	for at := 0; at < len(p); {
 		switch g.state {
 		case open:
+			if g.h2 != nil && !g.h2.scan(p[at:], g.clock(), g.most) {
+				g.state = over
+				return at
+			}
 			return len(p)
 		case over:
 			return at
@@ -120,7 +128,7 @@ func (g *guard) next() {
 	if cap(line) > keptLine {
 		line = nil
 	}
-	*g = guard{line: line, begun: true}
+	*g = guard{line: line, begun: true, clock: g.clock, most: g.most}
 }
 
 // take reads a line, with its end, and says whether it may pass.
@@ -155,6 +163,9 @@ func (g *guard) take(line []byte) bool {
 		ok := string(line) == want[g.steps]
 		if g.steps++; g.steps == len(want) {
 			g.state = open
+			if g.clock != nil {
+				g.h2 = &frames{since: g.clock()}
+			}
 		}
 		return ok
 	}

@@ -310,7 +310,8 @@ func (c *session) handOver() {
 	read := append(bytes.Clone(c.in), c.raws...)
 	c.in = nil
 	c.giveBack()
-	c.server.passed.give(&conn{Conn: &prefixed{Conn: c.conn, before: read}})
+	h := c.server.http
+	c.server.passed.give(newConn(&prefixed{Conn: c.conn, before: read}, headTime(h), h.MaxHeaderBytes, c.server.clock.Load))
 }
 
 // prefixed is a connection of which some was read already.
