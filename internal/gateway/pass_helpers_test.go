@@ -169,7 +169,7 @@ func do(r *http.Request) reply {
 		return reply{err: err}
 	}
 	defer w.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(w.Body, 1<<20))
+	text, err := io.ReadAll(io.LimitReader(w.Body, 8<<20))
 	if err == nil {
 		_, err = io.Copy(io.Discard, w.Body)
 	}
