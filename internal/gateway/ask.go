@@ -22,6 +22,9 @@ func recovered(err *error) {
 // answer decodes the body, asks the model within the service's deadline and leaves what it says, encoded, in b.out.
 func (g *Gateway) answer(b *buffers, c *call, q *question) (err error) {
 	defer recovered(&err)
+	if !q.service.speaks {
+		return notSpoken(q.service)
+	}
 	d := &b.decision
 	d.service = q.service
 	refused := g.hold(d, c, q.place.spot)

@@ -103,9 +103,11 @@ func (g *Gateway) decide(d *decision, c *call, pinned string) error {
 	}
 	d.answered, d.own = d.assigned, d.live
 	if d.live == nil || s.options.Failover && !d.assigned.available() {
-		d.failed(unready)
 		if d.failOver() {
 			g.metrics.failedOver(d.assigned, unready)
+		}
+		if d.live != d.own || d.live == nil {
+			d.failure = unready
 		}
 	}
 	g.sign(d, c.header)

@@ -365,3 +365,18 @@ func TestAnOutageDoesNotFloodTheLog(t *testing.T) {
 		}
 	}
 }
+
+// A variant that is not well, and that nobody can stand in for, is asked all the same; what it then answers is no failure.
+func TestAVariantThatNobodyStandsInForIsAsked(t *testing.T) {
+	canary := saying(200)
+	canary.absent = true
+	variants := []VariantOptions{variantOf("canary", canary)}
+	p := newPassing(t, ServiceOptions{Variants: variants, Failover: true, Policy: sharing(t, nil, weights(t, "canary", "1"), variants)})
+	if a := p.ask(t, "GET", "/", ""); a.status != 200 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	tallies, _ := p.written(t, 1)
+	if tally := tallies["canary"]; tally.Latency.Count() != 1 || tally.Errors != [event.NumClasses]uint64{} {
+		t.Errorf("counted: %+v", tally)
+	}
+}

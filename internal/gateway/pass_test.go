@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/proxy"
 	"github.com/serin-ml/serin/internal/proxy/proxytest"
 )
 
@@ -47,6 +48,30 @@ func TestAnUpstreamLearnsWhoAsksAndIsToldNothingForged(t *testing.T) {
 		if !strings.Contains(a.body, want+"\r\n") {
 			t.Errorf("there is no %q in:\n%s", want, a.body)
 		}
+	}
+}
+
+func TestAnUpstreamsOwnFieldsStandAboveAllOthers(t *testing.T) {
+	up := proxytest.Serve(t, echo)
+	v := variantOf("stable", upstreamOf(t, up.URL()))
+	v.Host = "movies.internal"
+	v.Header = []proxy.Field{{Name: "X-Team", Value: "movies"}, {Name: "X-Forwarded-Proto", Value: "https"}, {Name: "Cookie"}, {Name: "X-Request-Id"}}
+	p := newPassing(t, ServiceOptions{Variants: []VariantOptions{v}})
+	a := p.ask(t, "GET", "/", "", "X-Team", "mine", "Cookie", "a=b", "X-Other", "kept")
+	for part, there := range map[string]bool{
+		"X-Team: movies\r\n": true, "X-Forwarded-Proto: https\r\n": true, "X-Other: kept\r\n": true, "mine": false, "X-Forwarded-Proto: http\r\n": false, "Cookie": false, "X-Request-Id": false,
+	} {
+		if strings.Contains(a.body, part) != there {
+			t.Errorf("%q: %v in\n%s", part, !there, a.body)
+		}
+	}
+	if !strings.HasSuffix(a.header.Get("X-Asked"), " movies.internal") {
+		t.Error(a.header.Get("X-Asked"))
+	}
+	v.Host = HostOfUpstream
+	p = newPassing(t, ServiceOptions{Variants: []VariantOptions{v}})
+	if a := p.ask(t, "GET", "/", ""); !strings.HasSuffix(a.header.Get("X-Asked"), " "+up.Addr()) {
+		t.Error(a.header.Get("X-Asked"))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/serin-ml/serin/internal/proxy"
 )
@@ -62,7 +63,13 @@ func (b *buffers) fill(g *Gateway, c *call, v *Variant) {
 			p.set = append(p.set, proxy.Field{Name: name})
 		}
 	}
-	p.set = append(p.set, v.options.Header...)
+	for _, own := range v.options.Header {
+		if i := slices.IndexFunc(p.set, func(f proxy.Field) bool { return f.Name == own.Name }); i >= 0 {
+			p.set[i] = own
+		} else {
+			p.set = append(p.set, own)
+		}
+	}
 	p.request = proxy.Request{
 		Method: r.Method, Target: p.target, Host: v.host(r), Header: r.Header, Set: p.set, Body: b.body,
 		Deadline: p.deadline, Safe: v.options.NonIdempotent || idempotent(r.Method), Hold: d.service.options.Hold,

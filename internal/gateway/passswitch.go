@@ -44,7 +44,7 @@ var errNoSwitch = &statusError{http.StatusBadGateway, fault.Unavailablef("the pr
 type tunnel struct {
 	client   net.Conn
 	upstream io.ReadWriteCloser
-	patience time.Duration // for a write to the client, and for the second side's end after the first's
+	patience time.Duration // for a write, and for the second side's end after the first's
 }
 
 // begin tells the client.
@@ -59,8 +59,8 @@ func (t *tunnel) begin(h http.Header, client *bufio.ReadWriter) error {
 // run passes bytes until both sides have ended, or the gateway parts. What the client has sent already is in client.
 func (t *tunnel) run(client io.Reader, parting <-chan struct{}) {
 	ended := make(chan bool, 2) // whether in good order
-	go func() { ended <- t.pass(t.upstream, client, nil) }()
-	go func() { ended <- t.pass(t.client, t.upstream, t.client) }()
+	go func() { ended <- t.pass(t.upstream, client) }()
+	go func() { ended <- t.pass(t.client, t.upstream) }()
 	var late <-chan time.Time
 	for open := 2; open > 0; {
 		select {
@@ -82,13 +82,14 @@ func (t *tunnel) run(client io.Reader, parting <-chan struct{}) {
 }
 
 // pass passes bytes one way, and in the end tells the one side that the other has ended. A side that does not read is given up.
-func (t *tunnel) pass(to io.Writer, from io.Reader, limited net.Conn) (fine bool) {
+func (t *tunnel) pass(to io.Writer, from io.Reader) (fine bool) {
+	limited, limits := to.(interface{ SetWriteDeadline(t time.Time) error })
 	piece := pieces.Get().(*[64 << 10]byte)
 	defer pieces.Put(piece)
 	for {
 		n, err := from.Read(piece[:])
 		if n > 0 {
-			if limited != nil {
+			if limits {
 				_ = limited.SetWriteDeadline(time.Now().Add(t.patience))
 			}
 			if _, err := to.Write(piece[:n]); err != nil {

@@ -62,7 +62,7 @@ type VariantOptions struct {
 	Files         http.Handler  // a folder, as NewFiles has it
 	Passed        bool          // it speaks no dialect: requests come at the service's hosts and prefixes alone
 	Host          string        // the Host field that Upstream gets: "" the client's, HostOfUpstream its own, else this
-	Header        []proxy.Field // further fields that Upstream gets, above the client's
+	Header        []proxy.Field // fields that Upstream gets, above the client's and the gateway's; names are canonical
 	NonIdempotent bool          // a request may be asked again whatever its method is
 }
 
