@@ -34,7 +34,8 @@ func (u *Upstream) claim(at time.Duration, r *Request, tried []*instance) *insta
 // Those that gave no answers may be back, or never have been away. Each is tried by one request at a time, and by requests that another
 // instance has just failed besides: those have nothing to lose, and when instances are made anew one after the other, the last of them
 // takes with it more requests than one. Others wait a moment for the outcome (see await). Those that gave bad answers are asked if
-// nobody at all is well and the options say so.
+// nobody at all is well and the options say so, and no more of them at once than would be in time: an instance that is put aside because
+// it has too much to do would never get out of that.
 func (u *Upstream) desperate(tried []*instance, nobody bool) (in *instance, probe bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -50,7 +51,7 @@ func (u *Upstream) desperate(tried []*instance, nobody bool) (in *instance, prob
 	}
 	if u.o.FailOpen && nobody {
 		for i := range n {
-			if in := u.all[(first+i)%n]; !slices.Contains(tried, in) {
+			if in := u.all[(first+i)%n]; !slices.Contains(tried, in) && in.inFlight.Load() < in.shed.bound.Load() {
 				in.inFlight.Add(1)
 				return in, false
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -133,6 +134,28 @@ func TestWhatIsTooMuchIsRefusedAndTheRestIsInTime(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhoIsPutAsideForHavingTooMuchIsNotAskedMore has one instance, which stands still for a while, so that outlier detection puts it aside,
+// and which is asked all the same, as there is no other.
+func TestWhoIsPutAsideForHavingTooMuchIsNotAskedMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroup(t, 1, func(o *Options) {
+			real(o)
+			o.FailOpen = true
+		})
+		still := time.Now().Add(2 * time.Second)
+		s := &shop{workers: 8, each: 10 * time.Millisecond, free: slices.Repeat([]time.Time{still}, 8)}
+		g.all(s.exchange)
+		const can = 800
+		all := crowd(t, g, 5*can, 20*time.Second, 0)
+		if got := float64(all.answered); got < 0.75*20*can {
+			t.Errorf("it answered %.0f%% of what it can: %+v", 100*got/(20*can), all)
+		}
+		if g.Instances()[0].Ejections == 0 {
+			t.Error("the test does not test: it was never put aside")
+		}
+	})
 }
 
 // TestTooMuchForUnequalInstances has two instances, one three times as fast, that take as long as chance has it. Outlier
