@@ -58,7 +58,7 @@ func (x *call) do(r *Request, a *Answer) *Failure {
 			return f
 		}
 		before := x.c.written
-		sent, err := x.ask(r)
+		sent, err := x.ask(r, kept)
 		if err == nil {
 			err = x.readHead(r)
 		}
@@ -133,13 +133,13 @@ func (x *call) compose(r *Request) (err error) {
 
 // ask sends the request, or as much of it as the instance takes before it answers, and reads the first bytes of the answer. It returns how
 // much was sent, what a sender sends left aside.
-func (x *call) ask(r *Request) (int, error) {
+func (x *call) ask(r *Request, kept bool) (int, error) {
 	c := x.c
 	late := !x.deadline.IsZero() && c.armed.After(x.deadline)
 	if late || c.armed.IsZero() && (!x.deadline.IsZero() || x.ctx.Done() != nil) {
 		c.arm(x.nextLook(time.Now()))
 	}
-	c.turn = turn{out: x.out, body: x.late, wait: r.Stream == nil, in: x.buf}
+	c.turn = turn{out: x.out, body: x.late, wait: r.Stream == nil, kept: kept, in: x.buf}
 	if !c.plain {
 		_ = c.SetWriteDeadline(x.deadline) // as in arm
 	}
