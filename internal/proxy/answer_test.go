@@ -58,7 +58,7 @@ func exchanged(method string, answer []byte, hold int, size func() int) (told, b
 	t := newTransport(transportOptions{})
 	wire := &pieces{answer: answer, size: size}
 	t.pool.count = 1
-	t.pool.idle = []*conn{{Conn: wire, below: wire, used: true, raw: silent{}, peeked: syscall.EAGAIN}}
+	t.pool.idle = []*conn{{Conn: wire, below: wire, raw: silent{}, peeked: syscall.EAGAIN}}
 	t.pool.now = func() time.Duration { return 0 }
 	var a Answer
 	if err := t.exchange(context.Background(), &Request{Method: method, Target: "/", Host: "h", Hold: hold}, &a); err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"syscall"
 	"time"
 )
@@ -85,7 +86,7 @@ func (c *conn) arm(t time.Time) {
 func (c *conn) takeWhole() error {
 	t := &c.turn
 	if t.phase == checking {
-		if !c.quiet() {
+		if !c.silent() {
 			return errStale
 		}
 		t.phase = sending
@@ -118,6 +119,18 @@ func (c *conn) takeWhole() error {
 		err = io.ErrNoProgress
 	}
 	return err
+}
+
+// silent says that nothing has come on a connection with TLS: nothing that is yet to be read from the socket, and nothing that has been read
+// from it already, of which the socket knows nothing any more. An answer behind the last one, that nobody asked for, may stand there.
+func (c *conn) silent() bool {
+	if !c.quiet() {
+		return false
+	}
+	_ = c.SetReadDeadline(past) // as in interrupt: what is here is read all the same
+	n, err := c.Read(c.one[:])
+	_ = c.SetReadDeadline(c.armed)
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // take takes the turn that was prepared, or goes on with it after its wait was looked at.
