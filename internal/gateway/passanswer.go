@@ -166,9 +166,9 @@ func (b *buffers) write(piece []byte) error {
 	return err
 }
 
-// unhurried is how long a write may take that does not wait for its client. Longer ones use up none of the service's time, and are not in
+// shortWrite is how long a write may take that does not wait for its client. Longer ones use up none of the service's time, and are not in
 // the variant's latency: that a client is slow is no fault of the variant, and it gets all of its answer.
-const unhurried = 10 * time.Millisecond
+const shortWrite = 10 * time.Millisecond
 
 // toClient calls what writes to the client, and lets the answer's time stand still while that has to wait.
 func (p *passed) toClient(write func() error) error {
@@ -178,7 +178,7 @@ func (p *passed) toClient(write func() error) error {
 	}
 	began := time.Now()
 	err := write()
-	if took := time.Since(began); took > unhurried {
+	if took := time.Since(began); took > shortWrite {
 		p.answer.Prolong(took)
 		p.waited += took
 	}
