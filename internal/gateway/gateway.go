@@ -4,6 +4,10 @@
 //	request -> route -> decide (traffic) -> decode (wire) -> check against the signature -> Predict -> encode (wire) -> answer
 //	                         └───────────────── record (tally, decision) ◄──────────────────────────────────────────┘
 //
+// A request that comes at a service's own host or path, and not in a dialect, is passed on:
+//
+//	request -> prefix -> decide -> Upstream (proxy) -> another variant, if it failed -> the fallback, if all did -> answer
+//
 // It loads nothing: app hands it services and swaps their models.
 package gateway
 

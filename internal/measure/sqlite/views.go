@@ -63,7 +63,7 @@ func Views() []View {
 		{"variant_minutes", "figures of each variant by minute; outcomes count in the minute of their decision", perMinute(
 			Column{"requests", Int, "all that were to be answered by it"},
 			Column{"client_errors", Int, "of them, answered 4xx"},
-			Column{"server_errors", Int, "of them, answered 5xx"},
+			Column{"server_errors", Int, "of them, failed otherwise: answered 5xx, or by a fallback or another variant in its place"},
 			Column{"timeouts", Int, "of them, without an answer in time"},
 			Column{"hang_ups", Int, "of them, left by the client"},
 			Column{"fallbacks", Int, "of them, answered by the fallback"},
