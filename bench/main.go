@@ -51,7 +51,7 @@ func itself(ctx context.Context, arguments ...string) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	return exec.CommandContext(ctx, program, arguments...), nil //nolint:gosec // it is this program
+	return exec.CommandContext(ctx, program, arguments...), nil
 }
 
 // benchmark is one that can be asked for by its name. A long one is not run unless it is.

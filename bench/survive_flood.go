@@ -77,8 +77,8 @@ func flooded(ctx context.Context, dir string) (err error) {
 		if err != nil {
 			return err
 		}
-		seen, attacking, stop := &closures{}, ctx, context.CancelFunc(nil)
-		attacking, stop = context.WithCancel(ctx)
+		seen := &closures{}
+		attacking, stop := context.WithCancel(ctx)
 		ended := make(chan error, 1)
 		go func() { ended <- a.run(attacking, s.http, seen) }()
 		with, err := load.Run(ctx, o)

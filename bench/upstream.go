@@ -85,7 +85,7 @@ func serveUpstream(ctx context.Context, kind string) error {
 		for {
 			c, err := l.Accept()
 			if err != nil {
-				return nil //nolint:nilerr // it is closed
+				return nil
 			}
 			go misbehave(c, does) // until the process ends
 		}

@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/serin-ml/serin/internal/api"
 	"github.com/serin-ml/serin/internal/app"
 )
 
@@ -116,16 +115,6 @@ func (s *surviving) instance(variant string) (state string) {
 	return ""
 }
 
-// services are what the server says of its services.
-func (s *surviving) services() []api.Service {
-	s.t.Helper()
-	list, err := app.Server(s.dir).Services(s.t.Context())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return list.Services
-}
-
 // until waits for what the server brings about by itself.
 func (s *surviving) until(what string, reached func() bool) {
 	s.t.Helper()
@@ -149,7 +138,7 @@ type told struct {
 
 // askOnce asks once. Of the body no more is kept than a test reads.
 func askOnce(client *http.Client, method, url, body string, header ...string) (a told) {
-	r, err := http.NewRequest(method, url, strings.NewReader(body)) //nolint:noctx // the client has a timeout
+	r, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
 		return told{err: err}
 	}

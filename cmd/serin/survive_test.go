@@ -1,8 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -170,10 +174,9 @@ func TestOverloadIsShed(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}))
 	s := survive(t, fmt.Sprintf(`services: [{name: movies, path: /, timeout: 500ms, upstream: %q}]`, work.URL()))
-	url := "http://" + s.address + "/"
+	url, seconds := "http://"+s.address+"/", howOften(t, "SERIN_SURVIVE", 4, 10, 1)
 	o := load.Options{
-		URL: url, Rate: 2000, InFlight: 1500, Timeout: 10 * time.Second, MaxLag: time.Hour, Seed: 1,
-		Duration: time.Duration(howOften(t, "SERIN_SURVIVE", 2, 10, 1)) * time.Second,
+		URL: url, Rate: 2000, InFlight: 1500, Timeout: 10 * time.Second, MaxLag: time.Hour, Duration: time.Duration(seconds) * time.Second,
 	}
 	report, err := load.Run(t.Context(), o)
 	if err != nil {
@@ -191,6 +194,9 @@ func TestOverloadIsShed(t *testing.T) {
 	}
 	if told != report.Requests || report.Statuses["200"] == 0 || report.Statuses["503"] == 0 {
 		t.Errorf("of %d requests %d were told something: %v %v", report.Requests, told, report.Statuses, report.Problems)
+	}
+	if n, can := report.Statuses["200"], 400*seconds; seconds > 2 && n < can/20 { // a collapse, on however slow a machine
+		t.Errorf("%d requests were served; the upstream can serve %d", n, can)
 	}
 	client := &http.Client{Timeout: 10 * time.Second}
 	defer client.CloseIdleConnections()
@@ -288,5 +294,57 @@ services:
 			before := instance.Requests()
 			s.until("it is asked again", func() bool { return instance.Requests() > before })
 		}
+	}
+}
+
+// TestHostileClientsAreLeftAndOthersServed has clients send headers a byte at a time, headers without end, and frames of h2 that ask for
+// nothing. All of them are hung up on, and everybody else is served.
+func TestHostileClientsAreLeftAndOthersServed(t *testing.T) {
+	t.Parallel()
+	s := survive(t, fmt.Sprintf("services: [{name: movies, path: /, timeout: 10s, upstream: %q}]\nserver: {limits: {readHeader: 1s}}\n", proxytest.Serve(t, nil).URL()))
+	c := gather(4, func(client *http.Client, _ int) (string, bool) {
+		return good(askOnce(client, http.MethodGet, "http://"+s.address+"/", ""))
+	})
+	defer c.home(t)
+	const within = 20 * time.Second
+	var hostile sync.WaitGroup
+	defer hostile.Wait()
+	attack := func(name, begin, piece string, pace time.Duration) {
+		conn, err := net.DialTimeout("tcp", s.address, within)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		if err := conn.SetDeadline(time.Now().Add(within)); err != nil {
+			t.Fatal(err)
+		}
+		hostile.Go(func() {
+			_, err := io.WriteString(conn, begin)
+			for err == nil && piece != "" {
+				if _, err = io.WriteString(conn, piece); pace > 0 {
+					time.Sleep(pace)
+				}
+			}
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s: the server lets it go on", name)
+			}
+		})
+		hostile.Go(func() {
+			if !closed(conn) {
+				t.Errorf("%s: the server does not hang up", name)
+			}
+		})
+	}
+	const h2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	for range howOften(t, "SERIN_SURVIVE_LORISES", 500, 5000, 100) {
+		attack("slow loris", "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ", "x", 200*time.Millisecond)
+	}
+	for range 3 {
+		attack("says nothing", "", "", 0)
+		attack("headers", "GET / HTTP/1.1\r\nHost: a\r\n", strings.Repeat("X-Y: z\r\n", 100), 0)
+		attack("PING", h2, strings.Repeat("\x00\x00\x08\x06\x00\x00\x00\x00\x0001234567", 100), 0)
+		attack("SETTINGS", h2, strings.Repeat("\x00\x00\x00\x04\x00\x00\x00\x00\x00", 100), 0)
+		attack("CONTINUATION", h2+"\x00\x00\x01\x01\x01\x00\x00\x00\x01\x82", "\x00\x00\x06\x09\x00\x00\x00\x00\x01\x40\x01a\x01bc", 0)
+		attack("slow CONTINUATION", h2+"\x00\x00\x01\x01\x01\x00\x00\x00\x01\x82", "\x00\x00\x01\x09\x00\x00\x00\x00\x01\x84", 200*time.Millisecond)
 	}
 }

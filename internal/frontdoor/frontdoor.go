@@ -116,6 +116,6 @@ func (c *conn) watch(ended bool) {
 		c.late = nil
 	}
 	if block > 0 {
-		c.late = time.AfterFunc(c.head, func() { c.Conn.Close() })
+		c.late = time.AfterFunc(c.head, func() { c.Close() })
 	}
 }
