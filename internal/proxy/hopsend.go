@@ -18,6 +18,7 @@ type sender struct {
 	length  int64     // of stream; -1: chunked
 
 	failed atomic.Pointer[Failure] // the stream's, as far as it is not the instance that does not take it
+	ended  atomic.Bool             // by stop: nobody needs the rest
 	over   chan struct{}           // closed at the end
 	whole  bool                    // all was sent; good once over is closed, and so is sent
 	sent   uint64
@@ -43,7 +44,7 @@ func (s *sender) run() {
 		return
 	}
 	whole, err := s.copy()
-	if err != nil {
+	if err != nil && !s.ended.Load() {
 		s.failed.Store(&Failure{Why: Gone, Sent: true, Err: fmt.Errorf("the request's body: %w", err)})
 		_ = s.c.SetReadDeadline(past) // whoever waits for an answer looks at failed then
 	}
@@ -128,6 +129,7 @@ func (s *sender) stop(grace time.Duration) (whole bool) {
 		case <-timer.C:
 		}
 	}
+	s.ended.Store(true)
 	_ = s.c.SetWriteDeadline(past) // as in interrupt
 	if closer, ok := s.stream.(io.Closer); ok {
 		closer.Close()
