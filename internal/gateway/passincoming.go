@@ -11,7 +11,7 @@ import (
 // incoming is a body that is passed on while it comes. The time of the service runs while others are waited for than its client: a body may
 // take as long as its client sends, and an instance that does not take it is late all the same.
 type incoming struct {
-	ctx     context.Context // ends with the client's, or when the time is up
+	ctx     context.Context // ends with the client's, unless the body is given up before, or when the time is up
 	end     func()          // ends ctx
 	body    io.Reader
 	control *http.ResponseController
@@ -26,12 +26,13 @@ type incoming struct {
 	late  bool
 	over  bool  // all of it has come
 	bad   error // why it ended otherwise
+	given bool  // it was given up: the upstream needs no more of it
 }
 
 // newIncoming makes what is passed on of b's body, of which body is to be read. It has to be stopped.
 func newIncoming(b *buffers, s *Service, body io.Reader) *incoming {
 	in := &incoming{body: body, control: http.NewResponseController(b.http.w), limit: s.options.Body, endless: isRPC(b.http.r)}
-	in.ctx, in.end = context.WithCancel(b.http.r.Context())
+	in.ctx, in.end = in.follow(b.http.r)
 	_ = in.control.EnableFullDuplex() // else net/http/1.1 reads the body itself before it sends an answer
 	if in.endless {
 		_ = in.control.SetReadDeadline(time.Time{}) // a call goes on for as long as both sides want
@@ -39,6 +40,25 @@ func newIncoming(b *buffers, s *Service, body io.Reader) *incoming {
 	in.left, in.since = s.options.Timeout, time.Now()
 	in.timer = time.AfterFunc(in.left, in.up)
 	return in
+}
+
+// follow returns the context of what is asked. Over HTTP/1.1 that of the client ends too where the reading of the body is ended, which is no
+// reason to give up the answer: an upstream that refuses a body may have more to say.
+func (in *incoming) follow(r *http.Request) (context.Context, func()) {
+	caller := r.Context()
+	if r.ProtoMajor > 1 {
+		return context.WithCancel(caller)
+	}
+	ctx, end := context.WithCancel(context.WithoutCancel(caller))
+	stop := context.AfterFunc(caller, func() {
+		in.mu.Lock()
+		given := in.given
+		in.mu.Unlock()
+		if !given {
+			end()
+		}
+	})
+	return ctx, func() { stop(); end() }
 }
 
 // up is called when the time may be up.
@@ -85,7 +105,12 @@ func (in *incoming) pause() {
 }
 
 // Close implements io.Closer: whoever reads stops waiting.
-func (in *incoming) Close() error { return in.control.SetReadDeadline(time.Unix(1, 0)) }
+func (in *incoming) Close() error {
+	in.mu.Lock()
+	in.given = true
+	in.mu.Unlock()
+	return in.control.SetReadDeadline(time.Unix(1, 0))
+}
 
 // forever lets the time stand still from now on: the answer is a stream.
 func (in *incoming) forever() {
