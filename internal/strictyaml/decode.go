@@ -204,11 +204,27 @@ func (w *walker) object(n *node, p *path, v reflect.Value) {
 			continue
 		}
 		hint := "known here: " + strings.Join(names, ", ")
-		if like := closest(k.name, names); like != "" {
+		if list := listWith(k.name, v.Type(), fields); list != "" {
+			hint = fmt.Sprintf("entries of %s have it: move it there; %s", list, hint)
+		} else if like := closest(k.name, names); like != "" {
 			hint = fmt.Sprintf("did you mean %q? %s", like, hint)
 		}
 		w.tell(k.at, p.key(k.name), "unknown key", hint)
 	}
+}
+
+// listWith returns the key, among those of t, of a list whose entries have a key of this name; "" if there is none.
+func listWith(name string, t reflect.Type, fields []field) string {
+	for _, f := range fields {
+		list := t.FieldByIndex(f.index).Type
+		if list.Kind() != reflect.Slice || list.Elem().Kind() != reflect.Struct {
+			continue
+		}
+		if slices.ContainsFunc(fieldsOf(list.Elem(), nil), func(of field) bool { return of.name == name }) {
+			return f.name
+		}
+	}
+	return ""
 }
 
 // field decodes the value of a key. One says that a mapping may stand for a list of one.

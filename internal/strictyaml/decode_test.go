@@ -320,6 +320,7 @@ func TestAMappingStandsForAListOfOneWhereItMay(t *testing.T) {
 	for text, want := range map[string]string{
 		"limits: {m: 1}":   "1:9: limits.n: this key is missing; add it\n1:10: limits.m: unknown key; did you mean \"n\"? known here: n",
 		"limits: [{n: x}]": "1:14: limits[0].n: found the text \"x\", want a whole number",
+		"n: 1":             "1:1: n: unknown key; entries of limits have it: move it there; known here: limits, lists",
 		"limits: 20":       "1:9: limits: found the number 20, want a list; write \"- \" before each entry, or [a, b]",
 		"lists: {n: 1}":    "1:8: lists: found a mapping, want a list; write \"- \" before each entry, or [a, b]",
 	} {
