@@ -72,7 +72,10 @@ func (s *shadowed) draws(d *decision) bool { return s.variant != d.answered && s
 // flush sends what has been written of an answer over HTTP/1, which is all of it, before anything is copied. Over h2 and gRPC an answer ends
 // when its handler does: it waits for the copying of a body of a prediction's size, and for nothing else.
 func (b *buffers) flush() {
-	if b.http.r != nil && b.http.r.ProtoMajor == 1 {
+	if b.http.r == nil || b.http.r.ProtoMajor != 1 {
+		return
+	}
+	if _, told := b.http.w.Header()["Content-Length"]; told { // without it, what is flushed becomes chunks
 		_ = http.NewResponseController(b.http.w).Flush() // who cannot has sent it already, or has nobody who reads
 	}
 }

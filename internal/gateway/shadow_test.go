@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/frontdoor"
 	"github.com/serin-ml/serin/internal/proxy/proxytest"
 	"github.com/serin-ml/serin/internal/shadow"
 	"github.com/serin-ml/serin/internal/tensor"
@@ -335,6 +336,23 @@ func TestAnswersAreInDisagreementsOnlyWhereBodiesAreCaptured(t *testing.T) {
 	}
 }
 
+// served serves a gateway as the product does, and returns its address.
+func served(t *testing.T, h http.Handler) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := frontdoor.NewServer(&http.Server{Handler: h, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: http.DefaultMaxHeaderBytes})
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-done
+	})
+	return l.Addr().String()
+}
+
 // blocking is Shadows that hold up who offers.
 type blocking struct {
 	*shadow.Mirror
@@ -359,9 +377,7 @@ func TestTheAnswerIsSentBeforeAnythingIsCopied(t *testing.T) {
 			hold := &blocking{s.mirror, make(chan struct{}), make(chan struct{})}
 			s.options.Shadows = hold
 			s.SetServices([]*Service{mirrored(t, 0, nil), passedBeside(t, upstream.URL(), upstream.URL(), nil)})
-			server := httptest.NewServer(s)
-			defer server.Close()
-			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			conn, err := net.Dial("tcp", served(t, s))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -370,7 +386,11 @@ func TestTheAnswerIsSentBeforeAnythingIsCopied(t *testing.T) {
 			if _, err := io.WriteString(conn, request); err != nil {
 				t.Fatal(err)
 			}
-			<-hold.offered
+			select {
+			case <-hold.offered:
+			case <-time.After(20 * time.Second):
+				t.Fatal("nothing was offered")
+			}
 			_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {

@@ -5,11 +5,16 @@ import (
 	"compress/gzip"
 	"context"
 	"io"
+	"net"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/proxy"
@@ -218,5 +223,55 @@ func TestAnswersOfUpstreamsAreCompared(t *testing.T) {
 				t.Errorf("%d pairs, %d agreed, %v", pairs, agreed, sum.Unpaired)
 			}
 		})
+	}
+}
+
+// TestAShadowChangesNotAByteOfAPassedAnswer compares what comes over the wire with a shadow and without.
+func TestAShadowChangesNotAByteOfAPassedAnswer(t *testing.T) {
+	upstream := newSeen(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/empty":
+			w.WriteHeader(http.StatusNoContent)
+		case "/same":
+			w.WriteHeader(http.StatusNotModified)
+		case "/wrong":
+			w.WriteHeader(http.StatusBadGateway)
+		case "/chunks":
+			_, _ = io.WriteString(w, "a piece,")
+			_ = http.NewResponseController(w).Flush()
+			_, _ = io.WriteString(w, "and another")
+		default:
+			_, _ = io.WriteString(w, `{"v":1}`)
+		}
+	})
+	changing := regexp.MustCompile(`(?mi)^(date|serin-decision|x-request-id): .*\r\n`)
+	var answers [2]map[string]string
+	for i, change := range []func(*ServiceOptions){nil, func(o *ServiceOptions) { o.Shadows = nil }} {
+		s := newShadowing(t, passedBeside(t, upstream.URL(), upstream.URL(), change))
+		address := served(t, s)
+		answers[i] = map[string]string{}
+		for _, request := range []string{"GET /", "HEAD /", "GET /empty", "GET /same", "GET /wrong", "GET /chunks", "HEAD /chunks"} {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(conn, request+" HTTP/1.1\r\nHost: b.example\r\nConnection: close\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(conn)
+			conn.Close()
+			if err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 ") {
+				t.Fatalf("%s: %s, %v", request, text, err)
+			}
+			lines := strings.Split(changing.ReplaceAllString(string(text), ""), "\r\n")
+			slices.Sort(lines) // fields come in any order
+			answers[i][request] = strings.Join(lines, "\n")
+		}
+		if i == 0 {
+			s.settle(7)
+		}
+	}
+	if diff := cmp.Diff(answers[1], answers[0]); diff != "" {
+		t.Errorf("(-without a shadow +with one)\n%s", diff)
 	}
 }
