@@ -25,17 +25,18 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// TestSegmentOfVersion1IsReadAndWritten holds the format fast: what the file says was written to disks.
+// TestSegmentOfVersion1IsReadAndWritten holds the format fast: what the file says is what is written to disks now.
 func TestSegmentOfVersion1IsReadAndWritten(t *testing.T) {
+	samples := append(eventtest.Samples(), eventtest.ShadowSamples()...)
 	dir := t.TempDir()
 	l := open(t, dir, fixed(Options{}))
-	if _, err := l.Append(t.Context(), eventtest.Samples()...); err != nil {
+	if _, err := l.Append(t.Context(), samples...); err != nil {
 		t.Fatal(err)
 	}
 	add(t, l, 0, 2)
 	closed(t, l)
 	written := imageOf(t, dir)[fileName(0)]
-	golden := filepath.Join("testdata", "segment.1.hex")
+	golden := filepath.Join("testdata", "segment.1.now.hex")
 	if *update {
 		var text bytes.Buffer
 		for line := range slices.Chunk(written, 32) {
@@ -45,22 +46,44 @@ func TestSegmentOfVersion1IsReadAndWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if want := digits(t, golden); !bytes.Equal(written, want) {
+		t.Fatalf("wrote\n%x\nwant\n%x", written, want)
+	}
+	holds(t, golden, samples)
+}
+
+// TestSegmentOfOlderRecordsIsRead reads what was written before tallies told the policy, and before there were shadows.
+func TestSegmentOfOlderRecordsIsRead(t *testing.T) {
+	holds(t, filepath.Join("testdata", "segment.1.hex"), eventtest.Samples())
+}
+
+// digits reads a file of hexadecimal digits.
+func digits(t *testing.T, golden string) []byte {
+	t.Helper()
 	text, err := os.ReadFile(golden)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
-	if err != nil || !bytes.Equal(written, want) {
-		t.Fatalf("wrote\n%x\nwant\n%x", written, want)
+	b, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+	if err != nil {
+		t.Fatal(err)
 	}
-	image{fileName(0): want}.put(t, dir)
-	l = open(t, dir, Options{})
+	return b
+}
+
+// holds tells whether a golden segment holds these records, and two outcomes behind them.
+func holds(t *testing.T, golden string, samples []event.Record) {
+	t.Helper()
+	b := digits(t, golden)
+	dir := t.TempDir()
+	image{fileName(0): b}.put(t, dir)
+	l := open(t, dir, Options{})
 	records, _ := eventtest.ReadAll(t, l, 0, 100)
-	if diff := eventtest.Diff(append(eventtest.Samples(), eventtest.Outcome(0, 0), eventtest.Outcome(0, 1)), records); diff != "" || !l.Opening().Clean {
+	if diff := eventtest.Diff(append(samples[:len(samples):len(samples)], eventtest.Outcome(0, 0), eventtest.Outcome(0, 1)), records); diff != "" || !l.Opening().Clean {
 		t.Errorf("%s; %+v", diff, l.Opening())
 	}
 	report, err := l.Verify(t.Context())
-	if err != nil || report.Unknown != 1 || report.Records[event.KindOutcome] != 3 || report.Records[200] != 1 || len(report.Damage) > 0 || report.Bytes != int64(len(want)) {
+	if err != nil || report.Unknown != 1 || report.Records[event.KindOutcome] != 3 || report.Records[200] != 1 || len(report.Damage) > 0 || report.Bytes != int64(len(b)) {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
