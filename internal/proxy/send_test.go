@@ -287,3 +287,26 @@ func TestBothDirectionsFlowAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// What follows of a refusal is read to its end, although the body that it refuses was given up.
+func TestTheRestOfARefusalComesWhole(t *testing.T) {
+	begun := make(chan struct{})
+	tr := to(t, standIn(t, func(c *peer, _ int) {
+		c.head()
+		c.say("HTTP/1.1 413 Too Large\r\nContent-Length: 10\r\n\r\nno")
+		<-begun
+		c.say(" thanks!")
+		c.gone()
+	}), transportOptions{})
+	r := get()
+	stuck := newReadings(errors.New("closed"))
+	r.Method, r.Stream, r.Length, r.Hold = "POST", stuck, -1, 2
+	var a Answer
+	if err := tr.exchange(context.Background(), r, &a); err != nil {
+		t.Fatal(err)
+	}
+	close(begun)
+	if body := whole(t, &a); body != "no thanks!" {
+		t.Errorf("%q", body)
+	}
+}
