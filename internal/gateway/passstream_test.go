@@ -435,3 +435,24 @@ func TestAnEarlyRefusalReachesAClientThatIsStillSending(t *testing.T) {
 		}
 	}
 }
+
+// A body that an upstream refuses while it comes: all of the refusal is passed on, however long it is.
+func TestALongRefusalComesWhole(t *testing.T) {
+	const size = 600 << 10
+	up := proxytest.Misbehave(t, func(c *proxytest.Conn) {
+		if _, err := c.Head(); err == nil {
+			_ = c.Say("HTTP/1.1 413 Too Large\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size))
+			c.Hang()
+		}
+	})
+	p := newPassing(t, ServiceOptions{Body: 10 << 20, Variants: []VariantOptions{variantOf("stable", upstreamOf(t, up.URL()))}})
+	c := p.dial(t)
+	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nbeginning")
+	w, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(w.Body); w.StatusCode != 413 || len(text) != size || err != nil || !w.Close {
+		t.Errorf("%d, %d bytes, %v", w.StatusCode, len(text), err)
+	}
+}
