@@ -25,6 +25,7 @@ type door struct {
 	mu   sync.Mutex
 	idle bool // the handler leaves bodies alone
 	saw  []seen
+	more []map[string]any // of each request, what is beside its framing
 }
 
 // doors are net/http's server behind the guard, and the server of this package.
@@ -103,13 +104,18 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.Body, s.Broken = string(b), err != nil
 	}
 	d.saw = append(d.saw, s)
+	rest := asText(r)
+	if s.Broken { // a trailer may have been read or not
+		rest["trailer"] = nil
+	}
+	d.more = append(d.more, rest)
 }
 
 // send writes a stream to a connection of its own, in pieces, and returns what the handler saw and what the server answered, to its end.
 func (d *door) send(t rapid.TB, idle bool, pieces ...string) ([]seen, string) {
 	t.Helper()
 	d.mu.Lock()
-	d.saw, d.idle = nil, idle
+	d.saw, d.more, d.idle = nil, nil, idle
 	d.mu.Unlock()
 	c, err := net.Dial("tcp", d.address)
 	if err != nil {
@@ -192,8 +198,8 @@ func cut(t *rapid.T, stream string) (pieces []string) {
 func both(t rapid.TB, doors [2]*door, idle bool, pieces ...string) []seen {
 	t.Helper()
 	stream := strings.Join(pieces, "")
-	theirs, _ := doors[0].send(t, idle, pieces...)
-	ours, _ := doors[1].send(t, idle, pieces...)
+	theirs, theyTold := doors[0].send(t, idle, pieces...)
+	ours, weTold := doors[1].send(t, idle, pieces...)
 	agrees(t, stream, idle, theirs)
 	agrees(t, stream, idle, ours)
 	for i := range min(len(theirs), len(ours)) {
@@ -204,7 +210,28 @@ func both(t rapid.TB, doors [2]*door, idle bool, pieces ...string) []seen {
 	if diff := cmp.Diff(theirs, ours); diff != "" && !idle {
 		t.Fatalf("%q\nis seen otherwise by net/http (-) than by us (+): %s", stream, diff)
 	}
+	for i := range min(len(doors[0].more), len(doors[1].more)) { // handlers have ended: what they say is here
+		if diff := cmp.Diff(doors[0].more[i], doors[1].more[i]); diff != "" {
+			t.Fatalf("%q\nrequest %d is seen otherwise by net/http (-) than by us (+): %s", stream, i, diff)
+		}
+	}
+	if diff := cmp.Diff(told(theyTold), told(weTold)); diff != "" && !idle {
+		t.Fatalf("%q\nis answered otherwise by net/http (-) than by us (+): %s\n%q\n%q", stream, diff, theyTold, weTold)
+	}
 	return ours
+}
+
+// told are the statuses of a stream of answers, and what each says of the connection.
+func told(answers string) (list []string) {
+	in := bufio.NewReader(strings.NewReader(answers))
+	for {
+		w, err := http.ReadResponse(in, nil)
+		if err != nil {
+			return list
+		}
+		_, _ = io.Copy(io.Discard, w.Body)
+		list = append(list, fmt.Sprint(w.StatusCode, w.Close))
+	}
 }
 
 func TestWellFormedRequestsAreSeenAsTheyAre(t *testing.T) {
