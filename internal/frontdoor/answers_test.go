@@ -305,3 +305,35 @@ var trailerEcho = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) 
 	}
 	fmt.Fprint(w, b.String(), " ", r.Trailer)
 })
+
+// What a head takes is in proportion to it, and little of it stays with the connection.
+func TestManyAndLongLinesTakeNoMoreThanTheirShare(t *testing.T) {
+	const lines = 10_000
+	var r http.Request
+	text := "GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("A:\r\n", lines)
+	if problem := parse(&r, text); problem != nil || len(r.Header["A"]) != lines {
+		t.Fatalf("%+v, %d", problem, len(r.Header["A"]))
+	}
+	once := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_ = parse(new(http.Request), text)
+		}
+	})
+	if most := int64(32 * len(text)); once.AllocedBytesPerOp() > most {
+		t.Errorf("%d bytes are allocated for a head of %d", once.AllocedBytesPerOp(), len(text))
+	}
+	var many strings.Builder
+	for i := range lines {
+		fmt.Fprintf(&many, "A%d: %d\r\n", i, i)
+	}
+	fields, problem := parseFields(many.String())
+	if problem != nil || len(fields) != lines || fields.Get("A9999") != "9999" || fields.Get("A33") != "33" {
+		t.Errorf("%+v, %d fields", problem, len(fields))
+	}
+	var g guard
+	long := "GET / HTTP/1.1\r\nHost: a\r\nA: " + strings.Repeat("x", 1<<20)
+	if g.scan([]byte(long)) != len(long) || g.scan([]byte("\r\n\r\n")) != 4 || cap(g.line) > keptLine {
+		t.Errorf("%d bytes are kept", cap(g.line))
+	}
+}

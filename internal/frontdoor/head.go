@@ -185,6 +185,7 @@ func settleLength(r *http.Request) *problem {
 			return noFraming
 		}
 		delete(r.Header, "Transfer-Encoding")
+		codings[0] = "chunked" // however it was written
 		r.TransferEncoding, r.ContentLength = codings, -1
 		return settleTrailer(r)
 	}

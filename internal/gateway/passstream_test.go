@@ -452,7 +452,7 @@ func TestALongRefusalComesWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text, err := io.ReadAll(w.Body); w.StatusCode != 413 || len(text) != size || err != nil || !w.Close {
+	if text, err := io.ReadAll(w.Body); w.StatusCode != http.StatusRequestEntityTooLarge || len(text) != size || err != nil || !w.Close {
 		t.Errorf("%d, %d bytes, %v", w.StatusCode, len(text), err)
 	}
 }
