@@ -220,7 +220,8 @@ func (c *session) untime() {
 		c.timed = false
 		_ = c.conn.SetWriteDeadline(time.Time{})
 	}
-	if c.ruled.Swap(false) {
+	if c.ruled.Load() {
+		c.ruled.Store(false)
 		_ = c.conn.SetReadDeadline(time.Time{})
 	}
 }

@@ -33,18 +33,7 @@ type incoming struct {
 // newIncoming makes what is passed on of b's body, of which body is to be read. It has to be stopped.
 func newIncoming(b *buffers, s *Service, body io.Reader) *incoming {
 	in := &incoming{body: body, control: http.NewResponseController(b.http.w), limit: s.options.Body, endless: isRPC(b.http.r)}
-	client := b.http.r.Context()
-	var end context.CancelFunc
-	in.ctx, end = context.WithCancel(context.WithoutCancel(client))
-	stop := context.AfterFunc(client, func() {
-		if !in.cut.Load() { // else it is taken to be gone because its body is not waited for
-			end()
-		}
-	})
-	in.end = func() {
-		stop()
-		end()
-	}
+	in.ctx, in.end = in.follow(b.http.r)
 	_ = in.control.EnableFullDuplex() // else net/http/1.1 reads the body itself before it sends an answer
 	if in.endless {
 		_ = in.control.SetReadDeadline(time.Time{}) // a call goes on for as long as both sides want
@@ -52,6 +41,22 @@ func newIncoming(b *buffers, s *Service, body io.Reader) *incoming {
 	in.left, in.since = s.options.Timeout, time.Now()
 	in.timer = time.AfterFunc(in.left, in.up)
 	return in
+}
+
+// follow returns the context of what is asked: the client's, whose deadline it then has (gRPC), and what ends it. Over HTTP/1.1 that of the
+// client, which has no deadline, is taken to be gone where its body is not waited for any more, which is no reason to give up the answer.
+func (in *incoming) follow(r *http.Request) (context.Context, func()) {
+	client := r.Context()
+	if r.ProtoMajor > 1 {
+		return context.WithCancel(client)
+	}
+	ctx, end := context.WithCancel(context.WithoutCancel(client))
+	stop := context.AfterFunc(client, func() {
+		if !in.cut.Load() {
+			end()
+		}
+	})
+	return ctx, func() { stop(); end() }
 }
 
 // up is called when the time may be up.
