@@ -65,8 +65,11 @@ type benchmark struct {
 // for people.
 func run(ctx context.Context, names []string) error {
 	benchmarks := []benchmark{{"start", start, false}, {"trees", forests, false}, {"log", history, false}, {"serving", serving, false}, {"proxy", proxying, false}, {"survive", surviving, false}, {"log10m", askingTenMillion, true}}
-	for _, part := range survival {
-		benchmarks = append(benchmarks, benchmark{"survive " + part.name, part.alone, true})
+	for _, t := range survival {
+		benchmarks = append(benchmarks, benchmark{"survive " + t.name, t.alone, true})
+	}
+	for _, p := range proxyParts {
+		benchmarks = append(benchmarks, benchmark{"proxy " + p.name, func(ctx context.Context) error { return overUpstreams(ctx, p) }, true})
 	}
 	for _, b := range benchmarks {
 		if len(names) > 0 && !slices.Contains(names, b.name) || len(names) == 0 && b.long {

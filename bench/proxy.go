@@ -24,9 +24,19 @@ const (
 	constantRounds = 11
 )
 
-// proxying measures Serin as a proxy, against NGINX with the same split over the same upstreams, and against what Go has. Upstreams are two
-// stable instances, a and b, and a canary, c.
-func proxying(ctx context.Context) (err error) {
+// proxyPart is one thing to measure of proxies. direct is the address of an upstream.
+type proxyPart struct {
+	name string
+	run  func(p proxies, ctx context.Context, direct string) error
+}
+
+var proxyParts = []proxyPart{{"saturated", proxies.saturated}, {"constant", proxies.constant}, {"idle", proxies.idle}}
+
+// proxying measures Serin as a proxy, against NGINX with the same split over the same upstreams, and against what Go has.
+func proxying(ctx context.Context) error { return overUpstreams(ctx, proxyParts...) }
+
+// overUpstreams measures proxies over two stable instances, a and b, and a canary, c.
+func overUpstreams(ctx context.Context, parts ...proxyPart) (err error) {
 	dir, remove, err := scratch()
 	if err != nil {
 		return err
@@ -49,13 +59,12 @@ func proxying(ctx context.Context) (err error) {
 		return err
 	}
 	fmt.Printf("\n## Proxy (two stable instances and a canary 4:1, sticky by a header)\n")
-	if err := rivals.saturated(ctx); err != nil {
-		return err
+	for _, part := range parts {
+		if err := part.run(rivals, ctx, named["a"]); err != nil {
+			return err
+		}
 	}
-	if err := rivals.constant(ctx, named["a"]); err != nil {
-		return err
-	}
-	return rivals.idle(ctx)
+	return nil
 }
 
 // proxies are the rivals. Serin is the first, NGINX the second.

@@ -22,7 +22,7 @@ const (
 )
 
 // idle measures what connections take that are kept open and say nothing.
-func (p proxies) idle(ctx context.Context) error {
+func (p proxies) idle(ctx context.Context, _ string) error {
 	if err := mayOpen(openFiles); err != nil {
 		return err
 	}

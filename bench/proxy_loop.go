@@ -11,7 +11,7 @@ import (
 )
 
 // saturated measures what a request costs in a closed loop, and how many there can be.
-func (p proxies) saturated(ctx context.Context) error {
+func (p proxies) saturated(ctx context.Context, _ string) error {
 	var sides []func() (turn, error)
 	all := methods()
 	for _, m := range all {
