@@ -225,7 +225,12 @@ func TestNoSafeRequestIsLostWhileInstancesAreStoppedAndStarted(t *testing.T) {
 				_, _ = io.WriteString(w, "ok")
 			})
 			servers := []*proxytest.Server{proxytest.Serve(t, slowly), proxytest.Serve(t, slowly)}
-			u := upstreamOf(t, tt.options, servers...)
+			u := upstreamOf(t, func(o *Options) {
+				o.Retry.Attempts = 10 // where the machine is slow, one request may live to see several of them go
+				if tt.options != nil {
+					tt.options(o)
+				}
+			}, servers...)
 			l := startLoad(t, u, 16, func(int) *Request {
 				r := aSecond()
 				r.Deadline = time.Now().Add(10 * time.Second)
