@@ -25,7 +25,7 @@ const ladder = `
 	store stat tensor
 	sqlite
 	jsonscan strictyaml frontdoor
-	fault
+	fault socket
 `
 
 // forTests may be imported by tests alone: suites that adapters pass, and what finds the outside world.

@@ -8,9 +8,10 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/serin-ml/serin/internal/socket"
 )
 
 // Write implements http.ResponseWriter.
@@ -251,12 +252,11 @@ func (c *session) send(head, body []byte) error {
 // writeSome writes what it can of out. Only where that is not all of it a deadline is set.
 func (c *session) writeSome(fd uintptr) bool {
 	for len(c.out) > 0 {
-		n, err := unix.Write(int(fd), c.out)
+		n, err := socket.Write(fd, c.out)
 		switch {
 		case err == nil:
 			c.out = c.out[n:]
-		case errors.Is(err, unix.EINTR):
-		case errors.Is(err, unix.EAGAIN):
+		case errors.Is(err, syscall.EAGAIN):
 			if !c.patience.IsZero() && !c.timed {
 				c.timed = true
 				_ = c.conn.SetWriteDeadline(c.patience)

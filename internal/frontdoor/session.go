@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/serin-ml/serin/internal/socket"
 )
 
 // bufferSize is how much of what a client sends is read at once, and how much of an answer is gathered before it is sent.
@@ -134,23 +134,18 @@ func (c *session) await() error {
 // readFirst reads into a buffer that is lent only once there is something to read.
 func (c *session) readFirst(fd uintptr) bool {
 	c.lend()
-	for {
-		n, err := unix.Read(int(fd), *c.buffer)
-		switch {
-		case err == nil && n == 0:
-			c.read, c.failed = 0, io.EOF
-		case err == nil:
-			c.read, c.failed = n, nil
-		case errors.Is(err, unix.EINTR):
-			continue
-		case errors.Is(err, unix.EAGAIN):
-			c.giveBack()
-			return false
-		default:
-			c.read, c.failed = 0, os.NewSyscallError("read", err)
-		}
-		return true
+	n, err := socket.Read(fd, *c.buffer)
+	switch {
+	case errors.Is(err, syscall.EAGAIN):
+		c.giveBack()
+		return false
+	case err != nil:
+		err = os.NewSyscallError("read", err)
+	case n == 0:
+		err = io.EOF
 	}
+	c.read, c.failed = n, err
+	return true
 }
 
 func (c *session) lend() {
@@ -273,8 +268,8 @@ func (c *session) watch(was, since int64) {
 		ended := false
 		err := c.raw.Read(func(fd uintptr) bool {
 			var b [1]byte
-			n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-			if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+			n, err := socket.Peek(fd, b[:])
+			if errors.Is(err, syscall.EAGAIN) {
 				return false
 			}
 			ended = err != nil || n == 0

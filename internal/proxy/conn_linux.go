@@ -1,18 +1,6 @@
 package proxy
 
-import (
-	"syscall"
-
-	"golang.org/x/sys/unix"
-)
-
-// write writes what it can of a and then b, in one call: a head that arrives alone would wake the instance for nothing.
-func write(fd int, a, b []byte) (int, error) {
-	if len(b) == 0 {
-		return syscall.Write(fd, a)
-	}
-	return unix.Writev(fd, [][]byte{a, b})
-}
+import "golang.org/x/sys/unix"
 
 // unheard says that an instance which hung up has not had any of the request that was sent to it when before bytes had been written to
 // the connection: its kernel has acknowledged those and no more, so nobody can have read what followed. One more is the connection's own

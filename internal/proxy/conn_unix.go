@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"syscall"
+
+	"github.com/serin-ml/serin/internal/socket"
 )
 
 // takeTurn is called with the socket, which does not block, and again whenever it becomes readable as long as it returns false.
@@ -19,9 +21,8 @@ func (c *conn) takeTurn(fd uintptr) bool {
 	for {
 		switch t.phase {
 		case checking:
-			switch _, err := syscall.Read(int(fd), c.one[:]); err {
-			case syscall.EINTR:
-			case syscall.EAGAIN:
+			switch _, err := socket.Read(fd, c.one[:]); err {
+			case syscall.EAGAIN: //nolint:errorlint // a system call's error is its number
 				t.phase = sending
 			default:
 				t.err = errStale
@@ -37,12 +38,11 @@ func (c *conn) takeTurn(fd uintptr) bool {
 					return !t.wait
 				}
 			}
-			switch n, err := write(int(fd), t.out, t.body); err {
+			switch n, err := write(fd, t.out, t.body); err {
 			case nil:
 				t.wrote(n)
 				c.written += uint64(n)
-			case syscall.EINTR: //nolint:errorlint // a system call's error is its number
-			case syscall.EAGAIN:
+			case syscall.EAGAIN: //nolint:errorlint // a system call's error is its number
 				t.phase = blocked
 				return true
 			default:
@@ -50,14 +50,13 @@ func (c *conn) takeTurn(fd uintptr) bool {
 				return true
 			}
 		case reading:
-			switch n, err := syscall.Read(int(fd), t.in); err {
+			switch n, err := socket.Read(fd, t.in); err {
 			case nil:
 				if t.n, t.phase = n, read; n == 0 {
 					t.err = io.EOF
 				}
 				return true
-			case syscall.EINTR:
-			case syscall.EAGAIN:
+			case syscall.EAGAIN: //nolint:errorlint // a system call's error is its number
 				return false
 			default:
 				t.err = os.NewSyscallError("read", err)
@@ -67,6 +66,17 @@ func (c *conn) takeTurn(fd uintptr) bool {
 			return true
 		}
 	}
+}
+
+// write writes what it can of a and then b, in one call: a head that arrives alone would wake the instance for nothing.
+func write(fd uintptr, a, b []byte) (int, error) {
+	switch {
+	case len(b) == 0:
+		return socket.Write(fd, a)
+	case len(a) == 0:
+		return socket.Write(fd, b)
+	}
+	return socket.Write2(fd, a, b)
 }
 
 // wrote takes note that n bytes more were sent.
@@ -91,12 +101,8 @@ func (c *conn) hungUp() bool {
 
 // peek is called with the socket.
 func (c *conn) peek(fd uintptr) bool {
-	for {
-		c.seen, _, c.peeked = syscall.Recvfrom(int(fd), c.one[:], syscall.MSG_PEEK)
-		if !errors.Is(c.peeked, syscall.EINTR) {
-			return true
-		}
-	}
+	c.seen, c.peeked = socket.Peek(fd, c.one[:])
+	return true
 }
 
 // isHungUp says that an error means that the other end has closed the connection.
