@@ -161,6 +161,9 @@ func (s *Sink) writeSegmentMinute(ctx context.Context, id, minute int64, added *
 		}
 	}
 	whole.Merge(added)
+	added.Kinds = slices.DeleteFunc(added.Kinds, func(k measure.KindSums) bool { // watchers hear of what is kept
+		return !slices.ContainsFunc(whole.Kinds, func(o measure.KindSums) bool { return o.Kind == k.Kind })
+	})
 	_, err = s.sql.segmentMinute.ExecContext(ctx, id, minute, whole.AppendBinary(nil))
 	return err
 }
