@@ -54,6 +54,7 @@ func (a *Arm) pairs(m *Metric) *Pairs {
 		return &a.Covered
 	case Value:
 		return a.Values[m.Kind]
+	case Expression, Query: // are judged elsewhere
 	}
 	return nil
 }
