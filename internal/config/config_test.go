@@ -381,6 +381,15 @@ func FuzzRead(f *testing.F) {
 		if err := c.Server.Check(); err != nil {
 			t.Errorf("taken, and yet %v", err)
 		}
+		for _, r := range c.Releases {
+			plan, err := c.ReleasePlan(r.Name)
+			if err == nil {
+				err = plan.Check()
+			}
+			if err != nil {
+				t.Errorf("taken, and yet %v", err)
+			}
+		}
 		doc, ok := document(t, data).(map[string]any)
 		if !ok || hasNull(doc) {
 			return // see above
