@@ -43,6 +43,7 @@ func (a *Arm) pairs(m *Metric) *Pairs {
 		return &a.Agreed
 	case Value:
 		return a.Values[m.Kind]
+	case Expression, Query: // are judged elsewhere
 	}
 	return nil
 }

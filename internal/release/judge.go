@@ -15,11 +15,12 @@ type Levels struct {
 }
 
 // LevelsOf shares out the probability that a release is rolled back although nothing is wrong: each metric that can roll back gets an equal
-// part (Bonferroni). A promotion needs all of them to pass, so each may be wrong with the whole of pass.
+// part (Bonferroni). A promotion needs all of them to pass, so each may be wrong with the whole of pass. Expressions and queries get no part,
+// as they keep no promise that it could be a part of.
 func LevelsOf(falseRollback, pass float64, metrics []Metric) Levels {
 	n := 0
 	for i := range metrics {
-		if metrics[i].Role == Guardrail || metrics[i].Role == Goal {
+		if m := &metrics[i]; (m.Role == Guardrail || m.Role == Goal) && !m.elsewhere() {
 			n++
 		}
 	}

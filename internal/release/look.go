@@ -15,7 +15,7 @@ func (t *turn) look(l *Look) error {
 	if s.Phase != Running {
 		return nil
 	}
-	if err := t.judge(l); err != nil {
+	if err := t.judge(l, passed); err != nil {
 		return err
 	}
 	if bad := t.failing(Guardrail); bad != nil {
@@ -55,12 +55,22 @@ func (t *turn) pass() time.Duration {
 }
 
 // judge makes the verdicts of this look.
-func (t *turn) judge(l *Look) error {
+func (t *turn) judge(l *Look, passed time.Duration) error {
 	s := &t.state
 	levels := LevelsOf(s.Plan.FalseRollback, s.Plan.FalsePromotion, s.Plan.Metrics)
-	verdicts := make([]Verdict, 0, len(s.Plan.Metrics))
+	verdicts, others := make([]Verdict, 0, len(s.Plan.Metrics)), slices.Clone(l.Others)
 	for i := range s.Plan.Metrics {
 		m := &s.Plan.Metrics[i]
+		if m.elsewhere() {
+			said := Verdict{Metric: m.Name, Outcome: Inconclusive, Sentence: "nobody has asked yet"}
+			if at := slices.IndexFunc(others, func(v Verdict) bool { return v.Metric == m.Name }); at >= 0 {
+				said = others[at]
+				others = slices.Delete(others, at, at+1)
+			}
+			said.Role = m.Role
+			verdicts = append(verdicts, t.lasting(m, said, passed))
+			continue
+		}
 		kept := t.evidence(m.Name)
 		v, err := Judge(*m, l.Segments, levels, &kept)
 		if err != nil {
@@ -74,8 +84,27 @@ func (t *turn) judge(l *Look) error {
 		}
 		verdicts = append(verdicts, v)
 	}
-	s.Verdicts = slices.Concat(verdicts, l.Others)
+	s.Verdicts = slices.Concat(verdicts, others)
 	return nil
+}
+
+// lasting lets a verdict count that knows nothing of chance once it has been the same, at every look, for as long as the metric wants. Until
+// then it is inconclusive, a pass as much as a fail.
+func (t *turn) lasting(m *Metric, v Verdict, passed time.Duration) Verdict {
+	s := &t.state
+	since := Lasting{Outcome: v.Outcome}
+	if before := s.Lasting[m.Name]; before.Outcome == v.Outcome {
+		since.For = before.For + passed
+	}
+	if s.Lasting == nil {
+		s.Lasting = map[string]Lasting{}
+	}
+	s.Lasting[m.Name] = since
+	if v.Outcome != Inconclusive && since.For < m.lasting() {
+		v.Sentence += fmt.Sprintf(", for %v now, which counts from %v on", since.For.Round(time.Second), m.lasting())
+		v.Outcome = Inconclusive
+	}
+	return v
 }
 
 // failing returns the first verdict of a role that is a fail, nil if there is none.

@@ -63,6 +63,7 @@ func (m *Metric) words() string {
 		return "the agreement"
 	case Value:
 		return "the mean " + m.Kind
+	case Expression, Query:
 	}
 	return m.Name
 }

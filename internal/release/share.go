@@ -11,7 +11,7 @@ func (m *Metric) isShare() bool {
 	switch m.Measure {
 	case Errors, Fallbacks, Accuracy, Agreement:
 		return true
-	case Latency, Value:
+	case Latency, Value, Expression, Query:
 	}
 	return false
 }

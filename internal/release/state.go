@@ -48,10 +48,17 @@ type State struct {
 
 	Verdicts []Verdict                `json:"verdicts,omitempty"`
 	Kept     map[string]stat.Evidence `json:"kept,omitempty"` // by metric
-	Asked    uint64                   `json:"asked"`          // requests to the candidate so far
-	Due      []Effect                 `json:"due,omitempty"`  // what is to be done, in order; each until it is reported as done
+	Lasting  map[string]Lasting       `json:"lasting,omitempty"`
+	Asked    uint64                   `json:"asked"`         // requests to the candidate so far
+	Due      []Effect                 `json:"due,omitempty"` // what is to be done, in order; each until it is reported as done
 
 	seen time.Time // of the last look, by a clock that does not step; not written down
+}
+
+// Lasting is what an expression or a query says, and for how long it has said the same.
+type Lasting struct {
+	Outcome Outcome       `json:"outcome"`
+	For     time.Duration `json:"for"`
 }
 
 // format is that of State.

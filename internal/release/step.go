@@ -40,7 +40,7 @@ type Look struct {
 	Segments []Segment
 	Asked    uint64    // requests to the candidate since the release began, shadows' copies included
 	Unfit    string    // why the figures cannot be compared (a sample-ratio mismatch), "" if they can
-	Others   []Verdict // of metrics that are judged elsewhere: queries and expressions
+	Others   []Verdict // of queries and expressions, of the same names as in the plan; one that is missing is inconclusive
 }
 
 // Command is what somebody wants.
@@ -72,6 +72,7 @@ type Done struct {
 func Step(s State, in Input, now time.Time) (State, []Transition, error) {
 	before := s
 	s.Due, s.Verdicts, s.Kept = slices.Clone(s.Due), slices.Clone(s.Verdicts), maps.Clone(s.Kept)
+	s.Lasting = maps.Clone(s.Lasting)
 	t := turn{state: s, now: now, by: "serin"}
 	var err error
 	switch {
@@ -235,7 +236,7 @@ func (t *turn) failed(e Effect, why string) {
 // taken takes the release up after nobody ran it.
 func (t *turn) taken() {
 	s := &t.state
-	s.seen = t.now
+	s.seen, s.Lasting = t.now, nil // nobody knows what was said meanwhile
 	t.tell(Restarted, "whoever ran it was gone; it is taken up at "+s.stepName())
 	if s.Phase != Running {
 		return // what is due goes on
