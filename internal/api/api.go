@@ -41,6 +41,9 @@ type Options struct {
 	// Payload returns what was captured of a decision, by the reference that it holds; nil: nothing is read. NotFound: it is not kept any more.
 	Payload func(service, decision, ref string) (payload.Record, error)
 
+	Releases Releases // what releases there are; nil: none are kept here
+	Releaser Releaser // starts and commands them; nil: no server runs
+
 	// Reload reads the server's configuration anew. What cannot be applied as a whole is an error, and changes nothing. Nil: no server runs.
 	Reload func(context.Context) (Reloaded, error)
 }
