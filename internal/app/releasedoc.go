@@ -48,6 +48,7 @@ type releaseDoc struct {
 	State  release.State     `json:"state"`
 	Refs   [2]string         `json:"refs"` // of stable and the candidate, as the file had them; "" of what is no model
 	Next   *successor        `json:"next,omitempty"` // what is to begin once this one has ended
+	Moved  bool              `json:"moved,omitempty"` // the promotion has moved the alias
 	Hooks  []api.HookRun     `json:"hooks,omitempty"`
 }
 

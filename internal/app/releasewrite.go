@@ -160,18 +160,22 @@ func (r *releases) settle(tx store.Tx, t *turn, traffic *trafficDoc) error {
 		case release.SwapRoles:
 			traffic.Roles = traffic.Roles.exchange(s.Plan.Stable, s.Plan.Candidate, s.ID, t.now)
 		case release.MoveAlias:
-			_, err := r.Registry.MoveAliasIn(tx, registry.AliasMove{
-				Model: s.Plan.Model, Alias: s.Plan.Alias, To: s.Bound.Number, Expect: &s.Stable.Number, By: "release " + s.ID, Why: "promoted", Supersede: true,
-			})
-			switch kind := fault.KindOf(err); {
-			case err == nil:
-				t.moved = true
-			case kind == fault.Conflict || kind == fault.NotFound:
-				done.Err = err.Error()
-			default:
+			refused, err := r.moveAlias(tx, s, s.Stable.Number, s.Bound.Number)
+			if err != nil {
 				return err
 			}
+			if refused != nil {
+				done.Err = refused.Error()
+			} else {
+				t.after.Moved, t.moved = true, true
+			}
 		case release.LetGo:
+			if s.Phase == release.RollingBack && t.after.Moved { // the promotion is taken back
+				if _, err := r.moveAlias(tx, s, s.Bound.Number, s.Stable.Number); err != nil {
+					return err
+				}
+				t.after.Moved, t.moved = false, true
+			}
 			if why, ready := r.letsGo(s); !ready {
 				if done.Err = why; why == "" {
 					return nil
@@ -188,6 +192,17 @@ func (r *releases) settle(tx store.Tx, t *turn, traffic *trafficDoc) error {
 		}
 	}
 	return nil
+}
+
+// moveAlias moves the alias of a release's model. It is refused where somebody else has moved it, or the version is gone.
+func (r *releases) moveAlias(tx store.Tx, s *release.State, from, to int) (refused, err error) {
+	_, err = r.Registry.MoveAliasIn(tx, registry.AliasMove{
+		Model: s.Plan.Model, Alias: s.Plan.Alias, To: to, Expect: &from, By: "release " + s.ID, Why: string(s.Phase), Supersede: true,
+	})
+	if kind := fault.KindOf(err); err != nil && (kind == fault.Conflict || kind == fault.NotFound) {
+		return err, nil
+	}
+	return nil, err
 }
 
 // settles tells whether something is due that settle would do now, or has failed.
