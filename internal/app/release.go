@@ -37,25 +37,29 @@ type releases struct {
 	hooks sync.WaitGroup // that run
 
 	mu      sync.Mutex
-	running map[string]*running // by id
-	changed chan struct{}       // closed and made anew whenever something is to be seen
-	refused map[string]error    // by id: why its successor did not begin
+	running map[string]*life // by id
+	changed chan struct{}    // closed and made anew whenever something is to be seen
+	refused map[string]error // by id: why its successor did not begin
 }
 
-// releasesOptions are what releases need. All are required but Queries.
+// releasesOptions are what releases need. All are required but Queries and RunHook.
 type releasesOptions struct {
 	State    store.State
 	Traffic  *trafficState
 	Registry *registry.Registry
 	Plane    releasePlane
 	Evidence looker
-	Queries  judgesElsewhere                          // nil: none
+	Queries  judgesElsewhere                         // nil: none
 	Plan     func(name string) (release.Plan, error) // the template of that name, as the file has it now
+	RunHook  runsHook                                // nil: runHook
 	Told     func()                                  // called when there is something to tell people
 	Moved    func()                                  // called when an alias has moved, or is followed again
 	Log      *slog.Logger
 	Now      func() time.Time
 }
+
+// runsHook runs a hook to its end, and returns the end of what it said.
+type runsHook func(ctx context.Context, h *release.Hook, about hookAbout) (said string, err error)
 
 // looker tells what was measured of a release.
 type looker interface {
@@ -83,8 +87,8 @@ type standing struct {
 	Trouble string        // why it may not be asked; "" if it may, or is still loading
 }
 
-// running is a release that is under way, or whose successor is to begin.
-type running struct {
+// life is a release that is under way, or whose successor is to begin.
+type life struct {
 	id    string
 	shown atomic.Pointer[releaseDoc] // as it stands, for whoever asks
 
@@ -103,8 +107,11 @@ type running struct {
 
 // newReleases makes what runs releases. Load takes up those that there are.
 func newReleases(o releasesOptions) *releases {
+	if o.RunHook == nil {
+		o.RunHook = runHook
+	}
 	return &releases{
-		releasesOptions: o, nudge: make(chan struct{}, 1), running: map[string]*running{}, changed: make(chan struct{}), refused: map[string]error{},
+		releasesOptions: o, nudge: make(chan struct{}, 1), running: map[string]*life{}, changed: make(chan struct{}), refused: map[string]error{},
 	}
 }
 
@@ -163,10 +170,10 @@ func (r *releases) Tick(ctx context.Context) {
 }
 
 // all returns the releases that are under way.
-func (r *releases) all() []*running {
+func (r *releases) all() []*life {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := make([]*running, 0, len(r.running))
+	all := make([]*life, 0, len(r.running))
 	for _, one := range r.running {
 		all = append(all, one)
 	}
@@ -177,7 +184,7 @@ func (r *releases) all() []*running {
 func (r *releases) Load(ctx context.Context) error {
 	before, now := r.all(), r.Now()
 	there := map[string]bool{}
-	var read []*running
+	var read []*life
 	err := r.State.View(ctx, func(reader store.Reader) error {
 		clear(there)
 		read = nil
@@ -186,7 +193,7 @@ func (r *releases) Load(ctx context.Context) error {
 			if r.knows(a.ID, revision) {
 				return nil
 			}
-			one := &running{id: a.ID, active: revision}
+			one := &life{id: a.ID, active: revision}
 			var err error
 			if one.doc, one.revision, err = getRelease(reader, a.ID); err != nil {
 				return err
@@ -226,7 +233,7 @@ func (r *releases) knows(id string, active int64) bool {
 }
 
 // idle tells what is asked of a release that nobody is busy with; false where somebody is, who finds out when it writes.
-func (one *running) idle(is func() bool) bool {
+func (one *life) idle(is func() bool) bool {
 	if !one.mu.TryLock() {
 		return false
 	}
@@ -245,7 +252,7 @@ func leaseFrom(end time.Time, lease time.Duration, now time.Time) time.Time {
 }
 
 // show lets others see the release as it stands. The caller has one.mu, or is alone.
-func (r *releases) show(one *running) {
+func (r *releases) show(one *life) {
 	doc := one.doc
 	before := one.shown.Swap(&doc)
 	if before == nil || news(&before.State, &doc.State) {
@@ -270,7 +277,7 @@ func news(a, b *release.State) bool {
 }
 
 // forget lets a release go that somebody else has moved on, or that has ended; Load reads it anew where it is still there.
-func (r *releases) forget(one *running) {
+func (r *releases) forget(one *life) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.running[one.id] == one {
@@ -281,7 +288,7 @@ func (r *releases) forget(one *running) {
 }
 
 // trouble logs why a release stands still, once as long as it is the same.
-func (r *releases) trouble(one *running, what string, err error) {
+func (r *releases) trouble(one *life, what string, err error) {
 	if text := what + err.Error(); one.told != text {
 		one.told = text
 		r.Log.Error(what, "release", one.id, "error", err, "hint", fault.HintOf(err))
@@ -290,7 +297,7 @@ func (r *releases) trouble(one *running, what string, err error) {
 
 // renewal is how long after its last writing a release is written again though nothing happened: a third of its lease at most, and not at the
 // same time as all others that were started together.
-func (one *running) renewal() time.Duration {
+func (one *life) renewal() time.Duration {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(one.id))
 	lease := one.doc.State.Plan.Lease

@@ -44,12 +44,12 @@ type activeDoc struct {
 
 // releaseDoc is a release and what else its runner remembers of it.
 type releaseDoc struct {
-	Format int               `json:"format"`
-	State  release.State     `json:"state"`
-	Refs   [2]string         `json:"refs"` // of stable and the candidate, as the file had them; "" of what is no model
-	Next   *successor        `json:"next,omitempty"` // what is to begin once this one has ended
-	Moved  bool              `json:"moved,omitempty"` // the promotion has moved the alias
-	Hooks  []api.HookRun     `json:"hooks,omitempty"`
+	Format int           `json:"format"`
+	State  release.State `json:"state"`
+	Refs   [2]string     `json:"refs"`            // of stable and the candidate, as the file had them; "" of what is no model
+	Next   *successor    `json:"next,omitempty"`  // what is to begin once this one has ended
+	Moved  bool          `json:"moved,omitempty"` // the promotion has moved the alias
+	Hooks  []api.HookRun `json:"hooks,omitempty"`
 }
 
 // successor is a release that is to begin in place of another.
@@ -188,7 +188,6 @@ func (d *releaseDoc) said(h api.HookRun) {
 	hooks := append(append([]api.HookRun(nil), d.Hooks...), h)
 	d.Hooks = hooks[max(0, len(hooks)-hooksKept):]
 }
-
 
 // since is how long ago t was, none where it is not known.
 func since(t, now time.Time) time.Duration {

@@ -113,7 +113,7 @@ func (r *releases) command(ctx context.Context, id string, wish func(*turn) rele
 }
 
 // commandOne is command of a release that is under way. What its phase does not allow is refused.
-func (r *releases) commandOne(ctx context.Context, one *running, wish func(*turn) release.Input) (refused bool, err error) {
+func (r *releases) commandOne(ctx context.Context, one *life, wish func(*turn) release.Input) (refused bool, err error) {
 	one.mu.Lock()
 	defer one.mu.Unlock()
 	now := r.Now()
@@ -171,7 +171,7 @@ func (r *releases) Release(ctx context.Context, id string) (api.Release, error) 
 
 // Follow implements api.Releases.
 func (r *releases) Follow(ctx context.Context, id string, after int, each func(api.Release) error) error {
-	return follow(ctx, id, after, r.Release, func() <-chan struct{} {
+	return followRelease(ctx, id, after, r.Release, func() <-chan struct{} {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return r.changed
@@ -247,7 +247,7 @@ func (b releaseBook) Release(ctx context.Context, named string) (one api.Release
 
 // Follow implements api.Releases.
 func (b releaseBook) Follow(ctx context.Context, id string, after int, each func(api.Release) error) error {
-	return follow(ctx, id, after, b.Release, func() <-chan struct{} { return nil }, each)
+	return followRelease(ctx, id, after, b.Release, func() <-chan struct{} { return nil }, each)
 }
 
 // driftsOf tells how services differ from the file.
@@ -269,8 +269,8 @@ func shownRelease(d *releaseDoc, drift string, journal []release.Transition) api
 	return shown
 }
 
-// follow tells of a release as it goes on. Whoever is told waits for changed, and looks by itself besides, for what another process writes.
-func follow(ctx context.Context, named string, after int, read func(context.Context, string) (api.Release, error), changed func() <-chan struct{}, each func(api.Release) error) error {
+// followRelease tells of a release as it goes on. Whoever is told waits for changed, and looks by itself besides, for what another process writes.
+func followRelease(ctx context.Context, named string, after int, read func(context.Context, string) (api.Release, error), changed func() <-chan struct{}, each func(api.Release) error) error {
 	ticker := time.NewTicker(releaseEvery)
 	defer ticker.Stop()
 	var last *api.Release

@@ -38,7 +38,7 @@ func (h *hookTurn) over() bool {
 }
 
 // work runs the hook that is due, one at a time, and tells how it ended. It waits for none.
-func (r *releases) work(ctx context.Context, one *running, now time.Time) (what happened) {
+func (r *releases) work(ctx context.Context, one *life, now time.Time) (what happened) {
 	s := &one.doc.State
 	if one.hook != nil {
 		if !one.hook.over() {
@@ -66,7 +66,7 @@ func (r *releases) work(ctx context.Context, one *running, now time.Time) (what 
 	r.Log.Info("a hook runs", "release", s.ID, "hook", due.Hook, "key", due.Key)
 	r.hooks.Go(func() {
 		defer cancel()
-		said, err := runHook(bound, &hook, about)
+		said, err := r.RunHook(bound, &hook, about)
 		run.Said = said
 		if run.TookSeconds = api.Seconds(r.Now().Sub(now).Seconds()); err != nil {
 			run.Err = err.Error()
@@ -81,11 +81,12 @@ func (r *releases) work(ctx context.Context, one *running, now time.Time) (what 
 }
 
 // settleHook takes in that a hook's end was written down, and cuts one off that nobody wants any more.
-func (one *running) settleHook(t *turn) {
+func (one *life) settleHook(t *turn) {
 	switch due := one.doc.State.Due; {
 	case t.hook != nil:
 		failed := one.tries
-		if one.hook, one.tries, one.retry = nil, 0, time.Time{}; t.hook.Err != "" {
+		one.hook, one.tries, one.retry = nil, 0, time.Time{}
+		if t.hook.Err != "" {
 			one.tries = failed + 1
 			one.retry = t.now.Add(hookPause(one.tries))
 		}
@@ -95,7 +96,9 @@ func (one *running) settleHook(t *turn) {
 }
 
 // hookPause is how long is waited after so many failures in a row: a second, twice as long after each further one, and a minute at most.
-func hookPause(tries int) time.Duration { return min(time.Second<<min(max(tries-1, 0), 10), time.Minute) }
+func hookPause(tries int) time.Duration {
+	return min(time.Second<<min(max(tries-1, 0), 10), time.Minute)
+}
 
 // hookAbout is what a hook is told: as JSON to an address, and as SERIN_... in the environment of a program.
 type hookAbout struct {

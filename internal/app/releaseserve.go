@@ -43,7 +43,7 @@ func sendersOf(c *config.Config) (senders []notify.Sender, err error) {
 		if err != nil {
 			return nil, fault.New(fault.KindOf(err), "notify %s: %w", c.Notify[i].Name, err)
 		}
-		senders = append(senders, named{sender, c.Notify[i].Name})
+		senders = append(senders, namedSender{sender, c.Notify[i].Name})
 	}
 	return senders, nil
 }
@@ -75,11 +75,11 @@ func secret(path string) (string, error) {
 	return strings.TrimRight(string(b), "\r\n"), nil
 }
 
-// named is a sender under the name that the file gives it.
-type named struct {
+// namedSender is a sender under the name that the file gives it.
+type namedSender struct {
 	notify.Sender
 	name string
 }
 
 // Name implements notify.Sender.
-func (n named) Name() string { return n.name }
+func (n namedSender) Name() string { return n.name }

@@ -17,7 +17,7 @@ func (r *releases) begin(ctx context.Context, n successor) (d releaseDoc, busy s
 		return d, "", err
 	}
 	now := r.Now()
-	t := &turn{one: &running{}, now: now}
+	t := &turn{one: &life{}, now: now}
 	roles, err := r.rolesOf(ctx, plan.Service)
 	if err != nil {
 		return d, "", err
@@ -138,7 +138,7 @@ func orLoading(trouble string) string {
 }
 
 // succeed begins what is to take the place of a release that has ended. What cannot be asked yet is waited for, for a while.
-func (r *releases) succeed(ctx context.Context, one *running, now time.Time) {
+func (r *releases) succeed(ctx context.Context, one *life, now time.Time) {
 	if one.doc.Next == nil {
 		r.forget(one) // somebody else has ended it
 		return

@@ -11,13 +11,13 @@ import (
 
 // turn is what is to be written of a release. Whoever has it has the release's lock.
 type turn struct {
-	one   *running
+	one   *life
 	after releaseDoc
 	told  []release.Transition
 	now   time.Time
 
-	revision, active int64 // of what was written
-	moved            bool  // an alias was
+	revision, active int64     // of what was written
+	moved            bool      // an alias was
 	hook             *hookTurn // that has ended; nil: none
 }
 
@@ -29,7 +29,7 @@ type happened struct {
 }
 
 // look takes one release on by what is to be seen now. What it returns is a lease that is only to be renewed; all else is written.
-func (r *releases) look(ctx context.Context, one *running, now time.Time) (due *turn) {
+func (r *releases) look(ctx context.Context, one *life, now time.Time) (due *turn) {
 	one.mu.Lock()
 	defer func() {
 		if due == nil {
@@ -74,7 +74,7 @@ func (r *releases) look(ctx context.Context, one *running, now time.Time) (due *
 }
 
 // step is what a release comes to.
-func (one *running) step(in release.Input, now time.Time) (*turn, error) {
+func (one *life) step(in release.Input, now time.Time) (*turn, error) {
 	t := &turn{one: one, after: one.doc, now: now}
 	var err error
 	t.after.State, t.told, err = release.Step(one.doc.State, in, now)
@@ -88,7 +88,7 @@ func (t *turn) quiet() bool {
 }
 
 // input finds out what has happened to a release.
-func (r *releases) input(ctx context.Context, one *running, now time.Time) (what happened, err error) {
+func (r *releases) input(ctx context.Context, one *life, now time.Time) (what happened, err error) {
 	s := &one.doc.State
 	if !now.Before(one.until) {
 		if s.Phase == release.Running { // it is taken up by somebody who can see
@@ -129,7 +129,7 @@ func (r *releases) input(ctx context.Context, one *running, now time.Time) (what
 const bySerin = "serin"
 
 // evidence looks at the figures.
-func (r *releases) evidence(ctx context.Context, one *running, now time.Time) (release.Look, error) {
+func (r *releases) evidence(ctx context.Context, one *life, now time.Time) (release.Look, error) {
 	s := &one.doc.State
 	epoch, shares := r.Traffic.leases.led(s.Plan.Service)
 	look, err := r.Evidence.Look(ctx, &evidenceOf{
@@ -143,7 +143,7 @@ func (r *releases) evidence(ctx context.Context, one *running, now time.Time) (r
 }
 
 // lost tells why the candidate cannot be released any more, "" if it can.
-func (r *releases) lost(one *running, now time.Time) string {
+func (r *releases) lost(one *life, now time.Time) string {
 	s := &one.doc.State
 	c := r.Plane.Standing(s.Plan.Service, s.Plan.Candidate)
 	switch {
@@ -164,7 +164,7 @@ func (r *releases) lost(one *running, now time.Time) string {
 }
 
 // changedStable tells why there is nothing left to compare with, "" if there is.
-func (r *releases) changedStable(one *running) string {
+func (r *releases) changedStable(one *life) string {
 	s := &one.doc.State
 	is := r.Plane.Standing(s.Plan.Service, s.Plan.Stable)
 	switch {
@@ -185,7 +185,7 @@ func nameOf(b release.Bound) string {
 }
 
 // moved tells that an alias was moved, by somebody who was told that the release is bound to it; "" if none was.
-func (r *releases) moved(ctx context.Context, one *running) (string, error) {
+func (r *releases) moved(ctx context.Context, one *life) (string, error) {
 	s := &one.doc.State
 	for i, bound := range []release.Bound{s.Stable, s.Bound} {
 		ref := refOf(one.doc.Refs[i])
