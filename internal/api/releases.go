@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/serin-ml/serin/internal/release"
@@ -73,12 +75,44 @@ type ReleasePlan struct {
 	Metrics  []PlannedMetric `json:"metrics"`
 	Pauses   Seconds         `json:"pausesSeconds" doc:"how long its pauses take together"`
 	Decided  *Seconds        `json:"decidedSeconds" nullable:"true" doc:"how long it takes, about, until every guardrail and goal passes of a candidate that is as good as stable; null: not known, or never"`
+	Horizon  Seconds         `json:"horizonSeconds" doc:"how long it takes, about: the longer of both; the harm that is found is that until then"`
 	Says     []string        `json:"says" doc:"the gist, in sentences"`
 	Warnings []string        `json:"warnings" doc:"what may not be as it is meant"`
 }
 
 // Seconds are a time in seconds.
 type Seconds float64
+
+// String writes the time for people, by its two largest units: 12h, 1h30m, 9d4h, 250ms.
+func (s Seconds) String() string {
+	d := time.Duration(float64(s) * float64(time.Second))
+	unit := time.Millisecond
+	for _, u := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second} {
+		if d >= u {
+			unit = max(u/60, time.Millisecond)
+			break
+		}
+	}
+	if d >= 24*time.Hour {
+		unit = time.Hour
+	}
+	d = d.Round(unit)
+	text := ""
+	if days := d / (24 * time.Hour); days > 0 {
+		text, d = fmt.Sprintf("%dd", days), d%(24*time.Hour)
+		if d == 0 {
+			return text
+		}
+	}
+	rest := d.String()
+	if strings.HasSuffix(rest, "m0s") {
+		rest = strings.TrimSuffix(rest, "0s")
+	}
+	if strings.HasSuffix(rest, "h0m") {
+		rest = strings.TrimSuffix(rest, "0m")
+	}
+	return text + rest
+}
 
 // PlannedMetric is what a release would find out about one metric, and when.
 type PlannedMetric struct {

@@ -27,7 +27,7 @@ type Amount struct {
 }
 
 // amountPattern is what UnmarshalText reads, but for durations of days.
-const amountPattern = `^-?(0|[1-9][0-9]*)?(\.[0-9]+)?([eE][-+]?[0-9]+)?%?$`
+const amountPattern = `^-?((0|[1-9][0-9]*)(\.[0-9]+)?|\.[0-9]+)([eE][-+]?[0-9]+)?%?$`
 
 var amounts = regexp.MustCompile(amountPattern)
 

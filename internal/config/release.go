@@ -92,15 +92,15 @@ type ReleaseMetric struct {
 	Quantile float64 `yaml:"quantile" jsonschema:"example=0.99,exclusiveMinimum=0,exclusiveMaximum=1" jsonschema_description:"Of latency: the quantile that is meant, 0.5 to 0.999. Default: the mean."`
 
 	Kind   string `yaml:"kind" jsonschema:"example=rating" jsonschema_description:"Of value: which outcomes."`
-	Better string `yaml:"better" jsonschema:"enum=higher,enum=lower" jsonschema_description:"Of value with vs, and nowhere else: which way is better. Elsewhere max and min say it. Default: higher."`
+	Better string `yaml:"better" jsonschema:"enum=higher,enum=lower" jsonschema_description:"Of value with vs: which way is better. Elsewhere max and min say it. Default: higher."`
 
 	MinSample int           `yaml:"minSample" jsonschema:"default=300,minimum=1,maximum=1000000000" jsonschema_description:"How many observations of each variant it takes before anything is said. More errors than stable's are found with fewer."`
-	Maturity  time.Duration `yaml:"maturity" jsonschema:"default=0s" jsonschema_description:"Of accuracy and value: only decisions that are as old as this count, by what came back for them until then. 0s to 90d."`
+	Maturity  time.Duration `yaml:"maturity" jsonschema_description:"Of accuracy and value: only decisions that are as old as this count, by what came back for them until then. 0s to 90d. Default: 0s."`
 
 	Expr   string        `yaml:"expr" jsonschema:"maxLength=4096,example=candidate.errors < 2*stable.errors && candidate.latency.p99 < 0.5" jsonschema_description:"Of expression: a condition in CEL that holds while the candidate is good. Latencies are in seconds. It knows nothing of chance: no rate of false rollbacks is promised of it."`
 	Query  string        `yaml:"query" jsonschema:"maxLength=8192" jsonschema_description:"Of query: what the server is asked, in PromQL. It gives one number, which is held to max or min. It knows nothing of chance either."`
 	Server string        `yaml:"server" jsonschema_description:"Of query: which of prometheus. Default: the one, where there is one."`
-	For    time.Duration `yaml:"for" jsonschema:"default=1m" jsonschema_description:"Of expression and query: how long they have to say the same, at every look, before it counts. 1s to 30d."`
+	For    time.Duration `yaml:"for" jsonschema_description:"Of expression and query: how long they have to say the same, at every look, before it counts. 1s to 30d. Default: 1m."`
 }
 
 // SetDefaults is what a metric holds before the file says otherwise.
