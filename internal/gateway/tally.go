@@ -29,7 +29,7 @@ type cellKey struct {
 	variant *Variant
 	live    *Live
 	epoch   uint32
-	policy  uint64 // the version of the policy that decided
+	policy  uint64 // the version of the policy whose weights decided
 	bucket  uint8
 }
 
@@ -53,6 +53,9 @@ func (t *tallies) add(d *decision, status int, took time.Duration) {
 	key := cellKey{d.assigned, d.own, 0, 0, d.bucket}
 	if d.policy != nil {
 		key.epoch, key.policy = d.policy.Epoch, d.policy.Version
+	}
+	if d.reason == event.Match || d.reason == event.ByHand {
+		key.policy = 0 // who is sent to a variant is not to be compared with those who are drawn
 	}
 	s := &t.shards[d.bucket%tallyShards]
 	s.mu.Lock()

@@ -82,7 +82,7 @@ func TestTheFollowerWaitsLongerAfterEachErrorAndRecovers(t *testing.T) {
 	var waits []time.Duration
 	var stuck []error
 	var f *Follower
-	f = NewFollower(l, l, FollowerOptions{Stuck: func(err error) { stuck = append(stuck, err) }, Wait: func(_ context.Context, d time.Duration) error {
+	f = NewFollower(l, l, FollowerOptions{Stuck: func(err error) { stuck = append(stuck, err) }, Wait: func(_ context.Context, d time.Duration, _ <-chan struct{}) error {
 		waits = append(waits, d)
 		switch len(waits) {
 		case 11:

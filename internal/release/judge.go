@@ -52,6 +52,8 @@ func Judge(m Metric, segments []Segment, l Levels, kept *stat.Evidence) (Verdict
 	var f finding
 	var err error
 	switch {
+	case m.Measure == Accuracy && m.Versus && disputed(segments) != nil:
+		f, err = judgeDisputed(&m, segments, l)
 	case m.Quantile > 0:
 		f, err = judgeQuantile(&m, segments, l)
 	case m.Versus:
@@ -61,6 +63,11 @@ func Judge(m Metric, segments []Segment, l Levels, kept *stat.Evidence) (Verdict
 	}
 	if err != nil {
 		return Verdict{}, fault.New(fault.KindOf(err), "metric %s: %w", m.Name, err)
+	}
+	if m.Measure == Accuracy && m.Versus {
+		if err := f.doubtCoverage(segments); err != nil {
+			return Verdict{}, err
+		}
 	}
 	if m.Measure == Errors && m.Versus {
 		if f.harm, err = moreErrors(&m, segments, l.Fail, kept); err != nil {

@@ -9,7 +9,7 @@ import (
 // isShare tells whether the metric counts hits among observations.
 func (m *Metric) isShare() bool {
 	switch m.Measure {
-	case Errors, Fallbacks, Accuracy, Agreement:
+	case Errors, Fallbacks, Accuracy, Agreement, covered:
 		return true
 	case Latency, Value, Expression, Query:
 	}
