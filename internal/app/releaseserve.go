@@ -3,8 +3,10 @@ package app
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strings"
 
+	"github.com/serin-ml/serin/internal/api"
 	"github.com/serin-ml/serin/internal/config"
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/notify"
@@ -28,6 +30,22 @@ func (s *server) buildReleases(ctx context.Context, c *config.Config) error {
 	})
 	s.follower.pinned = s.releases.pinned
 	return s.releases.Load(ctx)
+}
+
+// planRelease tells what a release by a template would find out.
+func (s *server) planRelease(ctx context.Context, name string) (api.ReleasePlan, error) {
+	return planRelease(ctx, s.settings.Load(), name, telemetryFile(filepath.Join(s.options.DataDir, telemetryName)), s.options.Now())
+}
+
+// releaser starts and commands releases, and tells what they would find out.
+type releaser struct {
+	*releases
+	plan func(ctx context.Context, name string) (api.ReleasePlan, error)
+}
+
+// PlanRelease implements api.Releaser.
+func (r releaser) PlanRelease(ctx context.Context, name string) (api.ReleasePlan, error) {
+	return r.plan(ctx, name)
 }
 
 // changed is called after a change of the registry.

@@ -140,7 +140,8 @@ func (s *server) build(ctx context.Context) (err error) {
 	control := api.Options{
 		Version: s.options.Version, Registry: s.dir.registry, Log: s.options.Log, Now: s.options.Now, Traffic: s.traffic,
 		Services: s.services, Changed: s.changed, Metrics: s.metrics,
-		Reload: func(ctx context.Context) (api.Reloaded, error) { return s.reload(ctx, "the API") },
+		Reload:   func(ctx context.Context) (api.Reloaded, error) { return s.reload(ctx, "the API") },
+		Releases: s.releases, Releaser: releaser{s.releases, s.planRelease},
 	}
 	askTelemetry(&control, s.options.DataDir)
 	s.control = api.New(control)
