@@ -40,6 +40,7 @@ type releases struct {
 	running map[string]*life // by id
 	changed chan struct{}    // closed and made anew whenever something is to be seen
 	refused map[string]error // by id: why its successor did not begin
+	stale   []string         // services whose release somebody else was seen to have moved on
 }
 
 // releasesOptions are what releases need. All are required but Queries and RunHook.
@@ -152,7 +153,11 @@ func (r *releases) Run(ctx context.Context) error {
 // Tick looks at every release once.
 func (r *releases) Tick(ctx context.Context) {
 	now := r.Now()
-	if err := r.Load(ctx); err != nil && ctx.Err() == nil {
+	changed, err := r.load(ctx)
+	if err == nil && len(changed) > 0 {
+		err = r.Traffic.Refresh(ctx, changed)
+	}
+	if err != nil && ctx.Err() == nil {
 		r.Log.Error("releases cannot be read; what is known of them goes on", "error", err)
 	}
 	all := r.all()
@@ -180,12 +185,18 @@ func (r *releases) all() []*life {
 	return all
 }
 
-// Load reads what others have written: releases that are new, that somebody else has moved on, and that have gone.
+// Load reads what others have written. Whoever begins to run releases calls it first.
 func (r *releases) Load(ctx context.Context) error {
+	_, err := r.load(ctx)
+	return err
+}
+
+// load reads releases that are new, that somebody else has moved on, and that have gone, and returns the services that they lead.
+func (r *releases) load(ctx context.Context) (changed []string, err error) {
 	before, now := r.all(), r.Now()
 	there := map[string]bool{}
 	var read []*life
-	err := r.State.View(ctx, func(reader store.Reader) error {
+	err = r.State.View(ctx, func(reader store.Reader) error {
 		clear(there)
 		read = nil
 		return activeReleases(reader, func(service string, a activeDoc, revision int64) error {
@@ -208,20 +219,25 @@ func (r *releases) Load(ctx context.Context) error {
 		})
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
+	r.mu.Lock()
+	changed, r.stale = r.stale, nil
+	r.mu.Unlock()
 	for _, one := range read {
 		r.mu.Lock()
 		r.running[one.id] = one
 		r.mu.Unlock()
 		r.show(one)
+		changed = append(changed, one.doc.State.Plan.Service)
 	}
 	for _, one := range before {
 		if !there[one.id] && one.idle(func() bool { return true }) {
 			r.forget(one)
+			changed = append(changed, one.doc.State.Plan.Service)
 		}
 	}
-	return nil
+	return changed, nil
 }
 
 // knows tells whether a release is known as that revision of its active document has it, or is being written.

@@ -15,6 +15,7 @@ import (
 // releaseLayer is what an active release has in the traffic of its service.
 type releaseLayer struct {
 	traffic.Release
+	Length time.Duration `json:"leaseLength"` // of a lease that is not renewed
 	// Shares are the candidate's of what it and stable get, by policy version, since the release began.
 	Shares map[uint64]float64 `json:"shares"`
 }
@@ -38,7 +39,7 @@ func (r *releaseLayer) share(version uint64, l traffic.Layers, now time.Time) {
 func (d *trafficDoc) follow(tx store.Tx, s *release.State, before *trafficDoc, why string, now time.Time) error {
 	d.Release = nil
 	if !s.Over() {
-		d.Release = &releaseLayer{Release: layerOf(s)}
+		d.Release = &releaseLayer{Release: layerOf(s), Length: s.Plan.Lease}
 		d.Release.Lease = now.Add(s.Plan.Lease)
 		if had := before.Release; had != nil && had.Name == s.ID {
 			d.Release.Shares = had.Shares

@@ -152,13 +152,17 @@ type releaseServer struct {
 	state   store.State
 	traffic *trafficState
 	outbox  *notify.Outbox
+	share   float64 // that the candidate has in its data plane
 }
 
 // boot starts one that writes to state.
 func (w *world) boot(state store.State) (*releaseServer, error) {
 	log := slog.New(slog.DiscardHandler)
 	s := &releaseServer{w: w, state: state}
-	s.traffic = newTrafficState(state, w.now, w.apply)
+	s.traffic = newTrafficState(state, w.now, func(service string, weights traffic.Weights, epoch uint32, version uint64) {
+		w.apply(service, weights, epoch, version)
+		s.share = weights.Share("canary")
+	})
 	s.outbox = notify.New(notify.Options{State: state, Senders: []notify.Sender{w.told}, Log: log, Now: w.now})
 	o := releasesOptions{
 		State: state, Traffic: s.traffic, Plane: w.data, Evidence: w, Log: log, Now: w.now, Told: func() {}, Moved: func() {}, RunHook: w.runHook,

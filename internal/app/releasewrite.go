@@ -45,6 +45,9 @@ func (r *releases) written(all []*turn, err error) {
 			if fault.KindOf(err) == fault.Conflict {
 				r.Log.Info("somebody else has moved a release on; it is read anew", "release", one.id)
 				r.forget(one)
+				r.mu.Lock()
+				r.stale = append(r.stale, one.doc.State.Plan.Service)
+				r.mu.Unlock()
 				continue
 			}
 			r.trouble(one, "a release cannot be written down; its candidate gets nothing once its lease has ended", err)

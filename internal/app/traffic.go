@@ -305,3 +305,31 @@ func (t *trafficState) Lead(ctx context.Context, services []string, write func(t
 	}
 	return nil
 }
+
+// Refresh applies what the documents of services say since somebody else has written them. A release leads its service for what is left of
+// the lease that it was given there.
+func (t *trafficState) Refresh(ctx context.Context, services []string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	var docs []trafficDoc
+	err := t.state.View(ctx, func(r store.Reader) error {
+		docs = nil
+		for _, service := range services {
+			doc, err := getTraffic(r, service)
+			if err != nil {
+				return err
+			}
+			doc.Override = t.live(doc)
+			docs = append(docs, doc)
+		}
+		return nil
+	})
+	for _, doc := range docs {
+		if t.leases != nil && doc.Release != nil {
+			t.leases.renew(doc.Service, leaseFrom(doc.Release.Lease, doc.Release.Length, now))
+		}
+		t.hold(doc, now)
+	}
+	return err
+}
