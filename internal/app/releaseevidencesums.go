@@ -125,6 +125,7 @@ func (f *fedSums) values() *release.Pairs {
 type copySums struct {
 	any    bool
 	agreed release.Pairs
+	slower [release.Buckets]int64 // microseconds that the shadow took longer, in all
 	pairs  uint64
 	failed uint64 // stable answered, and the shadow did not, or was late
 	others uint64 // neither answered, or stable did not, or there was nothing to compare
@@ -139,6 +140,7 @@ func (c *copySums) add(of *event.Comparison) {
 		}
 		c.agreed[b.Bucket].Y += float64(min(b.Agreed, b.Pairs))
 		c.agreed[b.Bucket].Z += float64(b.Pairs)
+		c.slower[b.Bucket] += b.Micros
 		c.pairs += b.Pairs
 	}
 	c.failed += of.Unpaired[event.ShadowFailed] + of.Unpaired[event.ShadowLate]
@@ -147,12 +149,19 @@ func (c *copySums) add(of *event.Comparison) {
 
 func (c *copySums) asked() uint64 { return c.pairs + c.failed + c.others }
 
-// segment is that of the copies, nil where there are none.
+// segment is that of the copies, nil where there are none. Either arm has answered all that is compared.
 func (c *copySums) segment() *release.Segment {
 	if !c.any {
 		return nil
 	}
-	return &release.Segment{Candidate: release.Arm{Agreed: c.agreed}}
+	slower, none := new(release.Pairs), new(release.Pairs)
+	for b := range slower {
+		slower[b] = stat.Pair{Y: float64(c.slower[b]) / 1e6, Z: c.agreed[b].Z}
+		none[b].Z = c.agreed[b].Z
+	}
+	return &release.Segment{
+		Share: 0.5, Stable: release.Arm{Paired: none}, Candidate: release.Arm{Agreed: c.agreed, Paired: slower},
+	}
 }
 
 // How many copies a shadow may leave without an answer until what agrees of the others says nothing of it.

@@ -17,6 +17,7 @@ type Arm struct {
 	Right     Pairs                 // predictions that were right, of labelled ones
 	Covered   Pairs                 // predictions that a label came back for, of all that are old enough for one
 	Agreed    Pairs                 // of a shadow: answers that agree, of those that could be compared
+	Paired    *Pairs                // of a shadow and of stable beside it: seconds by which it took longer than stable, 0 for stable itself; else nil
 	Values    map[string]*Pairs     // by kind: the sum of outcomes' values, of how many there are
 	Erred     uint64                // users who had their first error of the release here
 	Latencies [Buckets]*stat.Sketch // microseconds, of successful requests; nil: none
@@ -37,6 +38,9 @@ type Disputed struct{ Stable, Candidate, Neither uint64 }
 func (a *Arm) pairs(m *Metric) *Pairs {
 	switch m.Measure {
 	case Latency:
+		if m.Versus && a.Paired != nil {
+			return a.Paired
+		}
 		return &a.Took
 	case Errors:
 		return &a.Failed
