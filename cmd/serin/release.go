@@ -60,18 +60,18 @@ func (s *releaseStartCmd) Run(ctx context.Context, c *cli, say *speaker) error {
 	})
 }
 
-// told is what all wishes have in common.
-type told struct {
+// wished is what all wishes have in common: of whom, and why.
+type wished struct {
 	ID  string `arg:"" name:"release" help:"The release, such as movies-12, or a template's name: its newest."`
 	Why string `placeholder:"TEXT" help:"The reason, for the history."`
 }
 
-func (t *told) run(ctx context.Context, c *cli, say *speaker, what release.Wish) error {
+func (w *wished) run(ctx context.Context, c *cli, say *speaker, what release.Wish) error {
 	server, err := app.Running(c.DataDir)
 	if err != nil {
 		return err
 	}
-	r, err := server.CommandRelease(ctx, t.ID, release.Command{What: what, By: whoAmI(), Why: t.Why})
+	r, err := server.CommandRelease(ctx, w.ID, release.Command{What: what, By: whoAmI(), Why: w.Why})
 	if err != nil {
 		return err
 	}
@@ -79,11 +79,11 @@ func (t *told) run(ctx context.Context, c *cli, say *speaker, what release.Wish)
 }
 
 type (
-	releaseApproveCmd struct{ told }
-	releaseResumeCmd  struct{ told }
-	releaseRetryCmd   struct{ told }
-	releasePromoteCmd struct{ told }
-	releaseAbortCmd   struct{ told }
+	releaseApproveCmd struct{ wished }
+	releaseResumeCmd  struct{ wished }
+	releaseRetryCmd   struct{ wished }
+	releasePromoteCmd struct{ wished }
+	releaseAbortCmd   struct{ wished }
 )
 
 // Run approves.

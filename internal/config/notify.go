@@ -151,6 +151,11 @@ func checkWebhook(doc *strictyaml.Doc, at string, n *Notify) {
 	if n.Form != FormJSON && n.Form != FormSlack {
 		doc.Problem(at+".form", fmt.Sprintf("%.40q is no form", n.Form), "write json or slack")
 	}
+	for name := range n.Headers {
+		if strings.EqualFold(name, "Host") {
+			doc.Problem(at+".headers"+key(name), "the host is that of url", "remove it")
+		}
+	}
 	checkHeaders(doc, at+".headers", n.Headers, ofWebhooks)
 	if n.SecretFile == "" && doc.Has(at+".secretFile") || isNoArgument(n.SecretFile) {
 		doc.Problem(at+".secretFile", "this is no path of a file", "write it like /run/secrets/hook")

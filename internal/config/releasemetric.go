@@ -113,11 +113,25 @@ func (r metricReader) strategies() {
 	if r.metric.Measure != "" {
 		at = ".measure"
 	}
-	switch shadow := r.release.Strategy == release.Shadow; {
-	case !shadow && r.measure == release.Agreement:
-		r.tell(at, "a canary's answers are given to clients, not held against stable's: there is no agreement", "write strategy: shadow, or remove the metric")
-	case shadow && (r.measure == release.Fallbacks || r.measure == release.Value):
-		r.tell(at, fmt.Sprintf("nobody sees a shadow's answers: it has no %s", r.measure), "remove the metric, or write strategy: canary")
+	m := r.metric
+	if r.release.Strategy != release.Shadow {
+		if r.measure == release.Agreement {
+			r.tell(at, "a canary's answers are given to clients, not held against stable's: there is no agreement", "write strategy: shadow, or remove the metric")
+		}
+		return
+	}
+	switch r.measure {
+	case release.Errors, release.Fallbacks, release.Value:
+		r.tell(at, fmt.Sprintf("nobody sees a shadow's answers: there are no figures of its %s", r.measure),
+			"remove the metric, or write strategy: canary; a shadow that leaves more than 5% of its copies unanswered holds the release")
+	case release.Accuracy, release.Latency:
+		if !r.doc.Has(r.at + ".vs") {
+			r.tell(at, fmt.Sprintf("the %s of a shadow is known only beside stable's, request by request", r.measure), "write vs: stable in place of the limit")
+		}
+		if m.Quantile != 0 {
+			r.tell(".quantile", "a shadow's latency is known by its mean alone", "remove it")
+		}
+	case release.Agreement, release.Expression, release.Query:
 	}
 }
 
@@ -138,7 +152,7 @@ var keysOf = []struct {
 	{"vs", measures[:6]},
 	{"margin", measures[:6]},
 	{"tolerate", measures[:6]},
-	{"minSample", measures[:6]},
+	{"minSample", measures[:7]},
 	{"max", []release.Measure{release.Latency, release.Errors, release.Fallbacks, release.Value, release.Query}},
 	{"min", []release.Measure{release.Accuracy, release.Agreement, release.Value, release.Query}},
 }
@@ -260,6 +274,7 @@ func (r metricReader) example() string {
 
 func (r metricReader) expression() {
 	m := r.metric
+	inRange(r.doc, r.at+".minSample", m.MinSample, 1, maxSample)
 	switch {
 	case m.Expr == "":
 		r.tell(".expr", "the condition is missing", "write one in CEL, like candidate.errors < 2*stable.errors")
