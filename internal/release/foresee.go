@@ -225,3 +225,6 @@ func first(from, most float64, enough func(float64) bool) float64 {
 	}
 	return high
 }
+
+// worse returns the limits of how much worse a value is: of the value itself where less is better, else mirrored.
+func (m *Metric) worse(i stat.Interval) (low, high float64) { return m.mirror(i.Low, i.High) }
