@@ -76,7 +76,7 @@ func (*releaseListCmd) Run(ctx context.Context, c *cli, say *speaker) error {
 			if r.Over() {
 				ended = when(r.Ended)
 			}
-			rows = append(rows, []string{r.ID, r.Plan.Service, r.Plan.Candidate, string(r.Phase), share(r.Percent), when(r.Started), ended, reasonOf(r)})
+			rows = append(rows, []string{r.ID, r.Plan.Service, r.Plan.Candidate, string(r.Phase), shareIn(r.Phase, r.Percent), when(r.Started), ended, reasonOf(r)})
 		}
 		say.table(w, "RELEASE SERVICE CANDIDATE PHASE SHARE STARTED ENDED WHY", rows)
 	})
@@ -95,6 +95,14 @@ func reasonOf(r *api.Release) string {
 
 // share is a share of the traffic that is in percent already.
 func share(percent float64) string { return fmt.Sprintf("%.4g%%", percent) }
+
+// shareIn is the candidate's share in a phase. Behind a promotion there is no candidate.
+func shareIn(phase release.Phase, percent float64) string {
+	if phase == release.Promoted {
+		return "-"
+	}
+	return share(percent)
+}
 
 // standing is how a release stands, in a sentence.
 func standing(r *api.Release) string {
@@ -244,7 +252,7 @@ func showHistory(say *speaker, w io.Writer, r *api.Release) {
 	fmt.Fprintln(w)
 	rows = nil
 	for _, t := range r.Journal {
-		rows = append(rows, []string{when(t.At), share(t.Percent), string(t.What), oneLine(t.By), oneLine(t.Sentence)})
+		rows = append(rows, []string{when(t.At), shareIn(t.Phase, t.Percent), string(t.What), oneLine(t.By), oneLine(t.Sentence)})
 	}
 	say.table(w, "AT SHARE WHAT BY SENTENCE", rows)
 }

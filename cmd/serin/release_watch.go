@@ -125,7 +125,7 @@ func (w *watcher) tell(r *api.Release) error {
 			continue
 		}
 		if !w.say.json {
-			fmt.Fprintf(&b, "%s %6s  %s\n", when(t.At), share(t.Percent), oneLine(t.Sentence))
+			fmt.Fprintf(&b, "%s %6s  %s\n", when(t.At), shareIn(t.Phase, t.Percent), oneLine(t.Sentence))
 			continue
 		}
 		if err := w.say.event(t); err != nil {

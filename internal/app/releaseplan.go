@@ -47,7 +47,7 @@ func planRelease(ctx context.Context, c *config.Config, name string, of totaller
 	if err != nil {
 		return api.ReleasePlan{}, err
 	}
-	to := now.UTC().Truncate(time.Minute)
+	to := now.UTC().Truncate(time.Minute).Add(time.Minute) // the minute that is under way counts
 	totals, err := of.Totals(ctx, plan.Service, to.Add(-planned), to)
 	if err != nil {
 		return api.ReleasePlan{}, err
@@ -56,7 +56,7 @@ func planRelease(ctx context.Context, c *config.Config, name string, of totaller
 		plan: &plan, before: usual(totals, plan.Stable), all: usual(totals, plan.Stable, plan.Candidate), share: shareAt(&plan),
 		levels: release.LevelsOf(plan.FalseRollback, plan.FalsePromotion, plan.Metrics),
 	}
-	p.out = api.ReleasePlan{Plan: plan, Steps: stepWords(&plan), From: to.Add(-planned), To: to, Requests: p.all.asked(), Pauses: pauses(&plan)}
+	p.out = api.ReleasePlan{Plan: plan, Steps: stepWords(&plan), From: to.Add(-planned), To: now.UTC(), Requests: p.all.asked(), Pauses: pauses(&plan)}
 	if err := p.metrics(); err != nil {
 		return api.ReleasePlan{}, err
 	}
@@ -90,6 +90,20 @@ func pauses(p *release.Plan) (sum api.Seconds) {
 		}
 	}
 	return sum
+}
+
+// longest is how long a release takes at most, time held not counted.
+func longest(p *release.Plan) api.Seconds {
+	sum := time.Duration(0)
+	for _, s := range p.Steps {
+		switch {
+		case s.Kind == release.Approval, s.Kind == release.Analysis && s.Duration <= 0:
+			return api.Seconds(p.MaxDuration.Seconds())
+		case s.Kind == release.Analysis || s.Kind == release.Pause:
+			sum += s.Duration
+		}
+	}
+	return api.Seconds(min(sum, p.MaxDuration).Seconds())
 }
 
 // stepWords are the steps for people, the promotion among them.
@@ -256,7 +270,7 @@ func (p *planner) gist() {
 	case p.out.Decided != nil && analyses:
 		say("with the traffic of the last hour, and a candidate as good as stable, it takes about %v", p.out.Horizon)
 	case analyses:
-		say("how long its analysis takes cannot be told from the last hour; it takes %v at most", api.Seconds(p.plan.MaxDuration.Seconds()))
+		say("how long its analysis takes cannot be told from the last hour; the release takes %v at most", longest(p.plan))
 	default:
 		say("it takes %v, and what is not shown to be bad by then is promoted", p.out.Pauses)
 	}
