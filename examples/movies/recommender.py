@@ -43,6 +43,7 @@ def recommend(user: str, model: str) -> list[str]:
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # connections are kept
+    wbufsize = -1  # an answer is sent in one piece: who is killed has sent all of it, or nothing
     disable_nagle_algorithm = True
     model = ""
     delay = 0.0
