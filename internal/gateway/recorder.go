@@ -35,13 +35,13 @@ const DefaultQueue = 16384
 
 const (
 	flushEvery  = 200 * time.Millisecond // decisions
-	tallyTicks  = 5                      // ticks between two writes of tallies: a second
+	tallyTicks  = 5                      // ticks between two writes of tallies, at most: a second
 	flushAtEnd  = 5 * time.Second        // how long the last write may take
 	maxDecision = 1024                   // decisions in one write
 )
 
-// Recorder writes down what the gateway answers. Tallies are exact: they are appended every second, and merged and tried again when
-// that fails, so that a crash costs the last second alone. Decisions are detail: they wait in a bounded queue, and those that find no
+// Recorder writes down what the gateway answers. Tallies are exact: they are appended every second, or sooner where several users had an
+// error, and merged and tried again when that fails, so that a crash costs the last second alone. Decisions are detail: they wait in a bounded queue, and those that find no
 // room, or cannot be written, are dropped and counted. Neither ever holds up an answer.
 type Recorder struct {
 	options RecorderOptions
@@ -123,7 +123,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 		case <-ticks:
 		}
 		r.writeDecisions(writing)
-		if n%tallyTicks == 0 {
+		if n%tallyTicks == 0 || r.tallies.press() {
 			r.writeDisagreements(writing)
 			err := r.writeTallies(writing)
 			switch failing := err != nil; {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -76,14 +77,39 @@ func TestTheFollowerGoesOnBehindWhatRetentionRemoved(t *testing.T) {
 	}
 }
 
+func TestTheFollowerReadsAtOnceWhenItIsWoken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, wake := &list{records: 1}, make(chan struct{})
+		f := NewFollower(l, l, FollowerOptions{Every: time.Hour, Wake: wake})
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- f.Run(ctx) }()
+		synctest.Wait()
+		l.records = 2
+		from := time.Now()
+		wake <- struct{}{}
+		synctest.Wait()
+		if l.sum != 3 || time.Since(from) != 0 {
+			t.Errorf("sum %d after %v", l.sum, time.Since(from))
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestTheFollowerWaitsLongerAfterEachErrorAndRecovers(t *testing.T) {
 	l := &list{records: 3, broken: errors.New("damaged")}
 	ctx, cancel := context.WithCancel(context.Background())
 	var waits []time.Duration
 	var stuck []error
 	var f *Follower
-	f = NewFollower(l, l, FollowerOptions{Stuck: func(err error) { stuck = append(stuck, err) }, Wait: func(_ context.Context, d time.Duration, _ <-chan struct{}) error {
+	f = NewFollower(l, l, FollowerOptions{Wake: make(chan struct{}), Stuck: func(err error) { stuck = append(stuck, err) }, Wait: func(_ context.Context, d time.Duration, wake <-chan struct{}) error {
 		waits = append(waits, d)
+		if well := len(waits) == 12; well != (wake != nil) {
+			t.Errorf("wait %d can be cut short: %v", len(waits), wake != nil)
+		}
 		switch len(waits) {
 		case 11:
 			if lag := f.Lag(); lag.Err == nil || lag.Applied != 3 || l.sum != 6 {
