@@ -10,9 +10,9 @@ import (
 // How much is simulated: enough that the intervals of the rates are narrow, and that it takes some minutes on two processors.
 const (
 	aaRate     = 60 // requests a minute
-	aaRuns     = 20
-	findRuns   = 10
-	againstRun = 10
+	aaRuns     = 1000
+	findRuns   = 500
+	againstRun = 300
 )
 
 // judging simulates releases, with a service, its users and its hours made up, and the judge and the steps of the real thing.

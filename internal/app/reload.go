@@ -52,6 +52,10 @@ func (s *server) applyAnew(ctx context.Context) (done api.Reloaded, err error) {
 	}
 	defer s.follower.give()
 	changed, mistakes := s.changedKeys(c)
+	senders, err := sendersOf(c)
+	if err != nil {
+		mistakes = append(mistakes, err)
+	}
 	p, wrong := s.follower.plan(ctx, c)
 	defer func() {
 		if err != nil {
@@ -69,7 +73,9 @@ func (s *server) applyAnew(ctx context.Context) (done api.Reloaded, err error) {
 		s.follower.adopt(p)
 		s.names.Configure(c)
 		s.settings.Store(c)
+		s.outbox.SetSenders(senders)
 	})
+	s.releases.hasten()
 	p.told.File, p.told.Server = file, changed
 	return p.told, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -77,26 +76,17 @@ func TestTheFollowerGoesOnBehindWhatRetentionRemoved(t *testing.T) {
 	}
 }
 
-func TestTheFollowerReadsAtOnceWhenItIsWoken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l, wake := &list{records: 1}, make(chan struct{})
-		f := NewFollower(l, l, FollowerOptions{Every: time.Hour, Wake: wake})
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- f.Run(ctx) }()
-		synctest.Wait()
-		l.records = 2
-		from := time.Now()
-		wake <- struct{}{}
-		synctest.Wait()
-		if l.sum != 3 || time.Since(from) != 0 {
-			t.Errorf("sum %d after %v", l.sum, time.Since(from))
-		}
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+func TestAWaitEndsWhenItIsWoken(t *testing.T) {
+	wake := make(chan struct{}, 1)
+	wake <- struct{}{}
+	if err := wait(context.Background(), time.Hour, wake); err != nil {
+		t.Error(err)
+	}
+	ended, end := context.WithCancel(context.Background())
+	end()
+	if err := wait(ended, time.Hour, wake); !errors.Is(err, context.Canceled) {
+		t.Errorf("an ended context: %v", err)
+	}
 }
 
 func TestTheFollowerWaitsLongerAfterEachErrorAndRecovers(t *testing.T) {
@@ -105,10 +95,11 @@ func TestTheFollowerWaitsLongerAfterEachErrorAndRecovers(t *testing.T) {
 	var waits []time.Duration
 	var stuck []error
 	var f *Follower
-	f = NewFollower(l, l, FollowerOptions{Wake: make(chan struct{}), Stuck: func(err error) { stuck = append(stuck, err) }, Wait: func(_ context.Context, d time.Duration, wake <-chan struct{}) error {
+	woken := make(chan struct{})
+	f = NewFollower(l, l, FollowerOptions{Stuck: func(err error) { stuck = append(stuck, err) }, Wake: woken, Wait: func(_ context.Context, d time.Duration, wake <-chan struct{}) error {
 		waits = append(waits, d)
-		if well := len(waits) == 12; well != (wake != nil) {
-			t.Errorf("wait %d can be cut short: %v", len(waits), wake != nil)
+		if failing := len(waits) < 12; failing != (wake == nil) {
+			t.Errorf("wait %d, failing %v: that it can be ended early is wrong", len(waits), failing)
 		}
 		switch len(waits) {
 		case 11:

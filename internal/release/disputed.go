@@ -34,42 +34,68 @@ func judgeDisputed(m *Metric, segments []Segment, l Levels) (f finding, err erro
 		f.why = "no feedback has judged a prediction that the two differ in"
 		return f, nil
 	}
-	if f.harm, err = moreOften(0, d, l.Fail); err != nil {
+	// Two limits hold together: of p, and of d.
+	p := stat.Interval{Estimate: wins.Value()}
+	if p.High, err = d.mostOften(l.Fail); err != nil {
 		return f, err
 	}
-	// Two intervals hold together: of p, and of d.
-	shares, err := stat.NewShareSequence(l.Pass/2, tuneShares)
-	if err != nil {
+	if p.Low, err = d.leastOften(l.Pass / 2); err != nil {
 		return f, err
 	}
-	p := shares.Interval(wins)
 	differ, err := differing(segments, l.Pass/2)
 	if err != nil {
 		return f, err
 	}
+	low, high := 2*p.Low-1, 2*p.High-1
+	if low < 0 {
+		low *= differ.High
+	} else {
+		low *= differ.Low
+	}
+	if high < 0 {
+		high *= differ.Low
+	} else {
+		high *= differ.High
+	}
 	f.shown.Estimate = (2*p.Estimate - 1) * differ.Estimate
-	if f.shown.Low = 2*p.Low - 1; f.shown.Low < 0 {
-		f.shown.Low *= differ.High
-	} else {
-		f.shown.Low *= differ.Low
-	}
-	if f.shown.High = 2*p.High - 1; f.shown.High < 0 {
-		f.shown.High *= differ.Low
-	} else {
-		f.shown.High *= differ.High
-	}
-	f.clear = f.shown.Low >= -m.Margin
+	f.settle(m, -high, -low, m.Tolerate, m.Margin)
 	return f, nil
 }
 
-// moreOften tells whether one of the two (0 is stable) is shown to be right more often than the other.
-func moreOften(who int, d *Disputed, alpha float64) (bool, error) {
-	test, err := stat.NewSplitTest(stat.EventsKappa, 1, 1)
-	if err != nil {
-		return false, err
+// leastOften returns the largest share of the answers where one of the two was right of which it is shown that the candidate's is larger, by
+// the test that finds harm: 0 if there is none.
+func (d *Disputed) leastOften(alpha float64) (float64, error) {
+	return d.limit(1, alpha)
+}
+
+// mostOften returns the smallest share of which it is shown that the candidate's is smaller: 1 if there is none.
+func (d *Disputed) mostOften(alpha float64) (float64, error) {
+	p, err := d.limit(0, alpha)
+	return 1 - p, err
+}
+
+// limit returns the largest share of which it is shown that the one's (0 is stable) is larger.
+func (d *Disputed) limit(who int, alpha float64) (low float64, err error) {
+	high := 1.0
+	for range 40 {
+		middle := (low + high) / 2
+		shares := [2]float64{1 - middle, 1 - middle}
+		shares[who] = middle
+		test, err := stat.NewSplitTest(stat.EventsKappa, shares[:]...)
+		if err != nil {
+			return 0, err
+		}
+		e, err := test.LogEMore(who, d.Stable, d.Candidate)
+		if err != nil {
+			return 0, err
+		}
+		if e >= -math.Log(alpha) {
+			low = middle
+		} else {
+			high = middle
+		}
 	}
-	e, err := test.LogEMore(who, d.Stable, d.Candidate)
-	return e >= -math.Log(alpha), err
+	return low, nil
 }
 
 // differing returns the share of a shadow's answers that do not agree with stable's.

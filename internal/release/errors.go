@@ -7,12 +7,15 @@ import (
 	"github.com/serin-ml/serin/internal/stat"
 )
 
-// judgeErrors holds the candidate's error rate against stable's, by two witnesses, each with half of the probability of a false alarm. One
-// counts users with their first error, and is right from the first error on; but it falls silent once most users have had one. The other
-// compares the rates, by groups of users, and needs more.
+// usersPart is the part of the probability of a false alarm that the witness gets who counts users.
+const usersPart = 0.8
+
+// judgeErrors holds the candidate's error rate against stable's, by two witnesses who share the probability of a false alarm. One counts users
+// with their first error, and is right from the first error on; but it falls silent once most users have had one. The other compares the rates,
+// by groups of users, needs more, and sees harm that begins late.
 func judgeErrors(m *Metric, segments []Segment, l Levels, kept *stat.Evidence) (finding, error) {
-	l.Fail /= 2
-	f, err := judgeVersus(m, segments, l)
+	f, err := judgeVersus(m, segments, Levels{Fail: l.Fail * (1 - usersPart), Pass: l.Pass})
+	l.Fail *= usersPart
 	if err != nil {
 		return f, err
 	}

@@ -151,31 +151,47 @@ type place struct {
 
 // find returns the place of the quantile in an arm, all segments put together by their weights.
 func (t *tails) find(arm int) (p place) {
-	slow := 1 - t.quantile
-	p.cell = -1
+	slow := (1 - t.quantile) * (1 - 1e-12)
+	low, high := math.MaxInt, -1
 	for _, tail := range t.arms[arm] {
-		p.cell = max(p.cell, tail.Highest())
+		low, high = min(low, tail.Lowest()), max(high, tail.Highest())
 	}
-	above, in := 0.0, 0.0
-	for ; ; p.cell-- {
-		above, in = 0, 0
-		for i, tail := range t.arms[arm] {
-			tail.MoveTo(p.cell)
-			for b, v := range tail.Above {
-				above += t.weights[i] * v / t.counts[arm][i]
-				in += t.weights[i] * tail.In(b) / t.counts[arm][i]
-			}
-		}
-		if above+in >= slow*(1-1e-12) || p.cell < 0 {
+	for step := 1; ; step *= 2 { // most quantiles that are asked for are near the top
+		next := max(high-step, low-1) // above which all are
+		if t.above(arm, next) >= slow {
+			low = next
 			break
 		}
+		high = next
 	}
+	for high-low > 1 { // fewer than wanted are above high, as many or more above low
+		if middle := low + (high-low)/2; t.above(arm, middle) < slow {
+			high = middle
+		} else {
+			low = middle
+		}
+	}
+	p.cell = high
 	p.low, p.high = stat.CellEdges(p.cell)
-	if in > 0 {
-		p.part = min(max((slow-above)/in, 0), 1)
+	above := t.above(arm, p.cell)
+	if in := t.above(arm, p.cell-1) - above; in > 0 {
+		p.part = min(max((1-t.quantile-above)/in, 0), 1)
 	}
 	p.value = p.high - p.part*(p.high-p.low)
 	return p
+}
+
+// above is the share of an arm's answers above a cell.
+func (t *tails) above(arm, cell int) (share float64) {
+	for i, tail := range t.arms[arm] {
+		tail.MoveTo(cell)
+		sum := 0.0
+		for _, v := range tail.Above {
+			sum += v
+		}
+		share += t.weights[i] * sum / t.counts[arm][i]
+	}
+	return share
 }
 
 // hold makes stable's answers beyond its quantile what the candidate's are held against.
