@@ -24,7 +24,7 @@ func (s *server) buildReleases(ctx context.Context, c *config.Config) error {
 	}
 	s.outbox = notify.New(notify.Options{State: s.dir.state, Senders: senders, Log: s.options.Log, Now: s.options.Now})
 	s.releases = newReleases(releasesOptions{
-		State: s.dir.state, Traffic: s.traffic, Registry: s.dir.registry, Plane: plane{s.gateway}, Evidence: newEvidence(s.telemetry.sink),
+		State: s.dir.state, Traffic: s.traffic, Registry: s.dir.registry, Plane: plane{s.gateway}, Evidence: newEvidence(s.telemetry.sink, s.telemetry.follower.Lag),
 		Plan: func(name string) (release.Plan, error) { return s.settings.Load().ReleasePlan(name) },
 		Told: s.outbox.Nudge, Moved: s.follower.Nudge, Log: s.options.Log, Now: s.options.Now,
 	})
