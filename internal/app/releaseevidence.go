@@ -54,7 +54,7 @@ func (e *evidence) blind(now time.Time) error {
 	lag := e.lag()
 	switch {
 	case lag.Err != nil:
-		return fault.Unavailablef("what is measured stands still: %w", lag.Err).WithHint("%s", fault.HintOf(lag.Err))
+		return fault.Unavailablef("what is measured stands still: %w", lag.Err)
 	case lag.Since.IsZero() || now.Sub(lag.Since) > stale:
 		return fault.Unavailablef("what is measured is behind what happens: %d bytes of the log are not read yet", uint64(lag.End-lag.Applied)).
 			WithHint("wait; if it lasts, the server's log says why")

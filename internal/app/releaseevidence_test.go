@@ -222,7 +222,10 @@ func TestFeedbackCountsByTheTimeOfItsDecisionOnceThatIsOldEnough(t *testing.T) {
 
 // Whatever batches the log comes in, whenever somebody looks, and however often the server starts anew, a look is the same in the end.
 func TestALookDependsOnTheLogAndTheTimeAlone(t *testing.T) {
+	m, whole, run := newTelemetryOf(t), newTelemetryOf(t), 0 // two files for all runs, each of which is of a service of its own
 	rapid.Check(t, func(rt *rapid.T) {
+		run++
+		service := fmt.Sprint("service", run)
 		var records []event.Record
 		var asked []*event.Decision
 		for i := range rapid.IntRange(1, 40).Draw(rt, "records") {
@@ -230,9 +233,12 @@ func TestALookDependsOnTheLogAndTheTimeAlone(t *testing.T) {
 			variant := rapid.SampledFrom([]string{"stable", "canary"}).Draw(rt, "variant")
 			switch rapid.IntRange(0, 3).Draw(rt, "kind") {
 			case 0:
-				records = append(records, event.Record{Tally: seconds(n, policy, variant, uint8(rapid.IntRange(0, 63).Draw(rt, "bucket")), 5, rapid.IntRange(0, 5).Draw(rt, "failed"))})
+				tally := seconds(n, policy, variant, uint8(rapid.IntRange(0, 63).Draw(rt, "bucket")), 5, rapid.IntRange(0, 5).Draw(rt, "failed"))
+				tally.Service = service
+				records = append(records, event.Record{Tally: tally})
 			case 1:
 				d := rated(t, 1000*i+n, policy, variant)
+				d.Service, d.ID[9], d.ID[10] = service, byte(run), byte(run>>8)
 				asked = append(asked, d)
 				records = append(records, event.Record{Decision: d})
 			default:
@@ -240,7 +246,7 @@ func TestALookDependsOnTheLogAndTheTimeAlone(t *testing.T) {
 					continue
 				}
 				o := judged(rapid.SampledFrom(asked).Draw(rt, "of"), float64(rapid.IntRange(0, 1).Draw(rt, "right")))
-				o.ID = fmt.Sprint(i)
+				o.ID = fmt.Sprint(service, i)
 				if rapid.Bool().Draw(rt, "rated") {
 					o.Kind, o.Number = "rating", rapid.Float64Range(-5, 5).Draw(rt, "rating")
 				}
@@ -251,31 +257,27 @@ func TestALookDependsOnTheLogAndTheTimeAlone(t *testing.T) {
 			release.Metric{Measure: release.Accuracy, Maturity: 5 * time.Minute}, release.Metric{Measure: release.Value, Kind: "rating", Maturity: 2 * time.Minute},
 			release.Metric{Measure: release.Latency, Quantile: 0.9},
 		)
-		m, whole := newTelemetryOf(t), newTelemetryOf(t)
+		of.Service = service
 		e := newEvidence(m.sink, upToDate)
 		now := noon
 		for rest := records; len(rest) > 0; {
 			n := rapid.IntRange(1, len(rest)).Draw(rt, "batch")
 			m.log(t, rest[:n]...)
 			rest = rest[n:]
-			switch rapid.IntRange(0, 4).Draw(rt, "meanwhile") {
+			switch rapid.IntRange(0, 9).Draw(rt, "meanwhile") {
 			case 0:
 				m.reopen(t)
 				e = newEvidence(m.sink, upToDate)
-			case 1, 2:
+			case 1, 2, 3, 4, 5:
 				now = now.Add(time.Duration(rapid.IntRange(0, 4).Draw(rt, "minutes")) * time.Minute)
 				lookAt(t, e, of, now)
 			}
 		}
-		whole.log(t, records...)
+		if len(records) > 0 {
+			whole.log(t, records...)
+		}
 		if diff := cmp.Diff(lookAt(t, newEvidence(whole.sink, upToDate), of, now), lookAt(t, e, of, now)); diff != "" {
 			rt.Fatalf("(-at once +bit by bit)\n%s", diff)
-		}
-		if err := whole.sink.Close(); err != nil {
-			rt.Fatal(err)
-		}
-		if err := m.sink.Close(); err != nil {
-			rt.Fatal(err)
 		}
 	})
 }
