@@ -54,7 +54,7 @@ func TestAnAnswerIsOneNumberOrAReason(t *testing.T) {
 		"a wrong query":     {400, `{"status":"error","errorType":"bad_data","error":"parse error: unexpected end"}`, 0, "unexpected end", fault.Invalid},
 		"too much":          {422, `{"status":"error","errorType":"execution","error":"too many samples"}`, 0, "answers 422: it says execution: too many samples", fault.Unavailable},
 		"a proxy's page":    {502, `<html>`, 0, "answers 502", fault.Unavailable},
-		"who are you":       {401, `Unauthorized`, 0, "answers 401", fault.Unavailable},
+		"who are you":       {401, `no`, 0, "answers 401", fault.Unavailable},
 		"another API":       {200, `{"hits":[]}`, 0, "status", fault.Unavailable},
 		"nothing":           {204, ``, 0, "not of Prometheus", fault.Unavailable},
 		"cut off":           {200, vector("1")[:40], 0, "not of Prometheus", fault.Unavailable},
