@@ -52,7 +52,7 @@ func (s *server) applyAnew(ctx context.Context) (done api.Reloaded, err error) {
 	}
 	defer s.follower.give()
 	changed, mistakes := s.changedKeys(c)
-	senders, err := sendersOf(c)
+	told, err := tellAnew(c)
 	if err != nil {
 		mistakes = append(mistakes, err)
 	}
@@ -72,8 +72,8 @@ func (s *server) applyAnew(ctx context.Context) (done api.Reloaded, err error) {
 	err = s.traffic.Redeclare(context.WithoutCancel(ctx), declaredBy(c), p.weigh, func() {
 		s.follower.adopt(p)
 		s.names.Configure(c)
+		s.adoptTold(s.settings.Load(), c, told)
 		s.settings.Store(c)
-		s.outbox.SetSenders(senders)
 	})
 	s.releases.hasten()
 	p.told.File, p.told.Server = file, changed
