@@ -94,6 +94,14 @@ func (s *server) changedKeys(c *config.Config) (changed []string, mistakes []err
 		}
 		changed = append(changed, k.key)
 	}
+	for _, k := range []struct {
+		key      string
+		old, new any
+	}{{"releases", before.Releases, c.Releases}, {"notify", before.Notify, c.Notify}, {"prometheus", before.Prometheus, c.Prometheus}} {
+		if reflect.ValueOf(k.old).Len()+reflect.ValueOf(k.new).Len() > 0 && !reflect.DeepEqual(k.old, k.new) {
+			changed = append(changed, k.key)
+		}
+	}
 	if body := largestBody(c); body > s.grpcBody {
 		mistakes = append(mistakes, fault.Conflictf("limits.bodyBytes would be %v, and gRPC takes %v: its bound holds from the start of the server on", config.Size(body), config.Size(s.grpcBody)).
 			WithHint("restart the server to change what is named above, or put it back to reload the rest"))
