@@ -317,7 +317,7 @@ func TestAShadowIsJudgedByCopiesAndByWhoWasRight(t *testing.T) {
 		t.Errorf("agreed %v, slower %v, disputed %+v", agreed, slower, s.Disputed)
 	}
 	m.log(t, event.Record{Outcome: judged(decided(t, 5, "stable"), 1)})
-	if again := lookAt(t, e, of, noon.Add(time.Minute+time.Second)); &again.Segments[1].Disputed != s.Disputed {
+	if again := lookAt(t, e, of, noon.Add(time.Minute+time.Second)); again.Segments[1].Disputed != s.Disputed {
 		t.Error("the file was asked again at once")
 	}
 	fails := compared(70, 10, 10)
