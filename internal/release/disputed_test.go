@@ -53,6 +53,10 @@ func TestAShadowsAccuracyIsToldByWhoWasRightWhereTheyDiffer(t *testing.T) {
 func TestAShadowThatIsAsGoodIsSeldomJudged(t *testing.T) {
 	const runs, alpha = 2000, 0.05
 	random := rand.New(rand.NewPCG(3, 4))
+	even, err := stat.NewSplitTest(stat.EventsKappa, 0.5, 0.5)
+	if err != nil {
+		t.Fatal(err)
+	}
 	failed, passed := 0, 0
 	for range runs {
 		d, harm, clear := Disputed{}, false, false
@@ -62,11 +66,11 @@ func TestAShadowThatIsAsGoodIsSeldomJudged(t *testing.T) {
 			} else {
 				d.Candidate++
 			}
-			over, err := moreOften(0, &d, alpha)
+			e, err := even.LogEMore(0, d.Stable, d.Candidate) // what limit goes by
 			if err != nil {
 				t.Fatal(err)
 			}
-			harm = harm || over
+			harm = harm || e >= -math.Log(alpha)
 		}
 		m := Metric{Measure: Accuracy, Versus: true}
 		f, err := judgeDisputed(&m, shadowed(1000, 500, d), Levels{Fail: alpha, Pass: alpha})
