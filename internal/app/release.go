@@ -33,8 +33,9 @@ const lostAfter = 5 * time.Second
 // whoever comes too late reads anew. Looking is what renews a lease. Who cannot look, or cannot write, leaves it to end.
 type releases struct {
 	releasesOptions
-	nudge chan struct{}  // holds one: look at once
-	hooks sync.WaitGroup // that run
+	nudge   chan struct{}  // holds one: look at once
+	hooks   sync.WaitGroup // that run
+	stopped chan struct{}  // closed when Run ends
 
 	mu      sync.Mutex
 	running map[string]*life // by id
@@ -112,7 +113,7 @@ func newReleases(o releasesOptions) *releases {
 		o.RunHook = runHook
 	}
 	return &releases{
-		releasesOptions: o, nudge: make(chan struct{}, 1), running: map[string]*life{}, changed: make(chan struct{}), refused: map[string]error{},
+		releasesOptions: o, nudge: make(chan struct{}, 1), stopped: make(chan struct{}), running: map[string]*life{}, changed: make(chan struct{}), refused: map[string]error{},
 	}
 }
 
@@ -134,9 +135,10 @@ func (r *releases) hasten() {
 	}
 }
 
-// Run runs releases until ctx ends. Hooks that run then are cut off, and run again, with the same keys, when somebody takes the releases up.
+// Run runs releases until ctx ends; it is called once. Hooks that run then are cut off, and run again, with the same keys, when somebody takes the releases up.
 func (r *releases) Run(ctx context.Context) error {
 	defer r.hooks.Wait()
+	defer close(r.stopped)
 	ticker := time.NewTicker(releaseEvery)
 	defer ticker.Stop()
 	for {
