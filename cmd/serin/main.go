@@ -59,6 +59,7 @@ type cli struct {
 	Services servicesCmd `cmd:"" help:"Show what a running server answers with, and how its upstreams are."`
 
 	Traffic trafficCmd `cmd:"" help:"Show and change which variant gets how much of a service's traffic, and compare variants."`
+	Release releaseCmd `cmd:"" help:"Move a service to another variant step by step, judged on the way, and back at the first harm."`
 	Shadow  shadowCmd  `cmd:"" help:"See how the answers of shadows are beside those that clients get."`
 	SQL     sqlCmd     `cmd:"" name:"sql" help:"Ask what was measured, in SQL."`
 

@@ -41,6 +41,10 @@ type Options struct {
 	// Payload returns what was captured of a decision, by the reference that it holds; nil: nothing is read. NotFound: it is not kept any more.
 	Payload func(service, decision, ref string) (payload.Record, error)
 
+	Releases Releases      // what releases there are; nil: none are kept here
+	Releaser Releaser      // starts and commands them; nil: no server runs
+	Beat     time.Duration // how often a stream of events says something; 0 means 15 s
+
 	// Reload reads the server's configuration anew. What cannot be applied as a whole is an error, and changes nothing. Nil: no server runs.
 	Reload func(context.Context) (Reloaded, error)
 }
@@ -59,6 +63,9 @@ func New(o Options) http.Handler {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Beat <= 0 {
+		o.Beat = keepAlive
+	}
 	c := &control{o}
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Serin control plane", o.Version)
@@ -75,6 +82,7 @@ func New(o Options) http.Handler {
 	c.routeExport(h)
 	c.routeSummary(h)
 	c.routeShadows(h)
+	c.routeReleases(h)
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", o.Metrics)
 	}

@@ -129,11 +129,16 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 
 // send sends a request and turns an answer of 400 or more into an error. The caller closes the body of any other.
 func (c *Client) send(ctx context.Context, method, path, contentType string, body io.Reader) (*http.Response, error) {
+	return c.sendWith(ctx, method, path, http.Header{"Content-Type": {contentType}}, body)
+}
+
+// sendWith is send with other headers.
+func (c *Client) sendWith(ctx context.Context, method, path string, head http.Header, body io.Reader) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Content-Type", contentType)
+	req.Header = head
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if _, network := errors.AsType[*net.OpError](err); network {

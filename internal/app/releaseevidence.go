@@ -110,7 +110,7 @@ func (w *watched) look(shares map[uint64]float64, now time.Time) release.Look {
 		return w.last
 	}
 	w.changed, w.shares = false, maps.Clone(shares)
-	w.last = release.Look{}
+	w.last = release.Look{Segments: make([]release.Segment, 0, len(shares)+1)}
 	for _, policy := range slices.Sorted(maps.Keys(shares)) {
 		stable, candidate := w.arms[armOf{policy, false}], w.arms[armOf{policy, true}]
 		if stable == nil && candidate == nil {

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"math"
+	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -51,6 +53,9 @@ type ripening struct {
 	cut      int64 // the first minute that is too young
 }
 
+// exprKinds finds the kinds of outcomes that an expression names: candidate.value.click, stable.value["click"].
+var exprKinds = regexp.MustCompile(`\.value(?:\.(\w+)|\[\s*["']([^"']+)["']\s*\])`)
+
 func newWatched(of *evidenceOf) *watched {
 	w := &watched{of: *of}
 	w.of.Shares = nil
@@ -61,6 +66,12 @@ func newWatched(of *evidenceOf) *watched {
 			w.ripens("", m.Maturity)
 		case release.Value:
 			w.ripens(m.Kind, m.Maturity)
+		case release.Expression: // what it names is there
+			w.ripens("", m.Maturity)
+			for _, found := range exprKinds.FindAllStringSubmatch(m.Expr, -1) {
+				w.ripens(found[1]+found[2], m.Maturity)
+			}
+		case release.Latency, release.Errors, release.Fallbacks, release.Agreement, release.Query:
 		}
 	}
 	w.Reset()
@@ -135,7 +146,7 @@ func (w *watched) Segment(of measure.Segment, added *measure.SegmentDelta) {
 // quantiles tells whether any metric is about a quantile of the latency, which is all that sketches are for.
 func (of *evidenceOf) quantiles() bool {
 	for i := range of.Metrics {
-		if of.Metrics[i].Quantile > 0 {
+		if m := &of.Metrics[i]; m.Quantile > 0 || strings.Contains(m.Expr, "latency.p") {
 			return true
 		}
 	}

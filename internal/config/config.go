@@ -14,6 +14,10 @@ import (
 type Config struct {
 	Services []Service `yaml:"services" jsonschema_description:"What clients call."`
 	Server   Server    `yaml:"server" jsonschema_description:"Where the server listens and how it stops. The flags of serin serve win over this."`
+
+	Releases   []Release    `yaml:"releases" jsonschema:"maxItems=1000" jsonschema_description:"How services go from one variant to another: started by serin release start, moved step by step, judged on the way."`
+	Notify     []Notify     `yaml:"notify" jsonschema:"maxItems=32" jsonschema_description:"Who is told when a release begins, is held, goes back, fails or ends."`
+	Prometheus []Prometheus `yaml:"prometheus" jsonschema:"maxItems=32" jsonschema_description:"Prometheus servers that metrics of releases may ask."`
 }
 
 // Service is something that clients call by name.

@@ -88,6 +88,7 @@ func TestGoodFilesAreRead(t *testing.T) {
 		},
 		"routes":    routesConfig(),
 		"upstreams": upstreamsConfig(),
+		"releases":  goodReleases(t), // see TestReleasesBecomePlans
 		"capture": {
 			Services: []Service{
 				{
@@ -271,7 +272,14 @@ func TestTheSchemaDefaultsAreThoseOfRead(t *testing.T) {
 		shadow := object("Shadow", "variant: b", "compare: "+object("Compare"))
 		service := object("Service", "name: a, path: /a", "variants: ["+variant+`, {name: b, upstream: "http://b:1"}]`, "traffic: {weights: {stable: 1}}",
 			"limits: "+object("Limits"), "fallback: "+object("Fallback"), "rateLimit: "+object("RateLimit", "requests: 1, per: 1m"), "shadow: ["+shadow+"]")
-		return []byte("services: [" + service + "]\nserver: " + object("Server", "limits: "+object("ServerLimits")) + "\n")
+		metric := object("ReleaseMetric", "name: errors, vs: stable")
+		hooks := "{build: " + object("Hook", "exec: [make]") + "}"
+		models := "{name: m, variants: [{model: m}, {name: b, model: m@candidate}], traffic: {weights: {stable: 1}}}"
+		move := object("Release", "name: m, service: m, candidate: b, steps: [{setWeight: 5}]", "metrics: ["+metric+"]")
+		run := "{name: a, service: a, candidate: b, steps: [{setWeight: 5}], hooks: " + hooks + "}"
+		return []byte("services: [" + service + ", " + models + "]\nserver: " + object("Server", "limits: "+object("ServerLimits")) + "\n" +
+			"releases: [" + move + ", " + run + "]\nnotify: [" + object("Notify", `kind: webhook, url: "http://a"`) + "]\n" +
+			"prometheus: [" + object("Prometheus", `url: "http://a"`) + "]\n")
 	}
 	explicit, err := Read("explicit", text(shown))
 	if err != nil {
@@ -284,7 +292,7 @@ func TestTheSchemaDefaultsAreThoseOfRead(t *testing.T) {
 	if diff := cmp.Diff(implied, explicit, cmp.Comparer(func(a, b traffic.Weight) bool { return a == b })); diff != "" {
 		t.Error(diff)
 	}
-	for _, def := range []string{"Server", "ServerLimits", "Limits", "Variant", "Service", "Breaker", "Retry", "Outlier", "Health", "Shadow", "Compare", "Fallback", "RateLimit"} {
+	for _, def := range []string{"Server", "ServerLimits", "Limits", "Variant", "Service", "Breaker", "Retry", "Outlier", "Health", "Shadow", "Compare", "Fallback", "RateLimit", "Release", "ReleaseMetric", "Hook", "Notify", "Prometheus"} {
 		if shown[def] == "" {
 			t.Errorf("defaults of %s are missing: %v", def, shown)
 		}
@@ -372,6 +380,15 @@ func FuzzRead(f *testing.F) {
 		}
 		if err := c.Server.Check(); err != nil {
 			t.Errorf("taken, and yet %v", err)
+		}
+		for _, r := range c.Releases {
+			plan, err := c.ReleasePlan(r.Name)
+			if err == nil {
+				err = plan.Check()
+			}
+			if err != nil {
+				t.Errorf("taken, and yet %v", err)
+			}
 		}
 		doc, ok := document(t, data).(map[string]any)
 		if !ok || hasNull(doc) {

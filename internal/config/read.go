@@ -24,6 +24,9 @@ func Read(file string, data []byte) (*Config, error) {
 	checkServices(doc, c.Services, c.Server.Upstreams)
 	checkRoutes(doc, c.Services)
 	checkFronts(doc, c.Services)
+	checkPrometheus(doc, c.Prometheus)
+	checkReleases(doc, c)
+	checkNotify(doc, c.Notify)
 	for _, p := range c.Server.problems() {
 		doc.Problem("server."+p.key, p.message, p.hint)
 	}

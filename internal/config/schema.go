@@ -49,6 +49,10 @@ func Schema() []byte {
 				return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
 					{Type: "string", Pattern: percentPattern}, {Type: "number", Minimum: "0", Maximum: "100"},
 				}, Examples: []any{"1%", 0.5}}
+			case reflect.TypeFor[Amount]():
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
+					{Type: "string", Pattern: amountPattern}, {Type: "string", Pattern: durationPattern}, {Type: "number"},
+				}, Examples: []any{"1%", "500ms", 0.01}}
 			case reflect.TypeFor[Size]():
 				return &jsonschema.Schema{Type: "string", Pattern: sizePattern, Examples: []any{"64KiB", "16MiB", "1MB"}}
 			}

@@ -46,6 +46,15 @@ func sentence(m *Metric, v *Verdict, f *finding) string {
 	return b.String()
 }
 
+// Words says what the metric is about, for the beginning or the middle of a sentence.
+func (m *Metric) Words() string { return m.words() }
+
+// Text writes a value in the metric's unit.
+func (m *Metric) Text(v float64) string { return m.value(v) }
+
+// More writes by how much a value is higher or lower.
+func (m *Metric) More(v float64) string { return m.more(v) }
+
 func (m *Metric) words() string {
 	switch m.Measure {
 	case Latency:

@@ -156,7 +156,10 @@ func (s *State) step() *PlanStep {
 	return &s.Plan.Steps[s.At]
 }
 
-// stepName tells people which step a release is at.
+// StepName tells people which step a release is at.
+func (s *State) StepName() string { return s.stepName() }
+
+// stepName is StepName.
 func (s *State) stepName() string {
 	p := s.step()
 	if p == nil {
