@@ -62,7 +62,7 @@ func TestAShadowThatIsAsGoodIsSeldomJudged(t *testing.T) {
 			} else {
 				d.Candidate++
 			}
-			over, err := moreOften(0, &d, alpha)
+			over, err := d.larger(0, 0.5, alpha)
 			if err != nil {
 				t.Fatal(err)
 			}
