@@ -26,6 +26,8 @@ type AliasChange struct {
 	Expect *int   `json:"expect,omitempty" doc:"the number it must point at now (0: nothing); otherwise 409"`
 	By     string `json:"by" doc:"who moves it"`
 	Why    string `json:"why,omitempty"`
+
+	Supersede bool `json:"supersede,omitempty" doc:"move it though a release is bound to it, which is then aborted and begins anew; otherwise 409"`
 }
 
 // AliasMoved is the answer to a move.
@@ -155,7 +157,7 @@ func (c *control) moveAlias(ctx context.Context, model, alias string, change Ali
 		m.To = v.Number
 	}
 	move, err := c.Registry.MoveAlias(ctx, registry.AliasMove{
-		Model: model, Alias: alias, To: m.To, Expect: change.Expect, By: change.By, Why: change.Why,
+		Model: model, Alias: alias, To: m.To, Expect: change.Expect, By: change.By, Why: change.Why, Supersede: change.Supersede,
 	})
 	if err != nil {
 		return m, err

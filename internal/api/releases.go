@@ -40,6 +40,17 @@ type Release struct {
 	StepName string               `json:"stepName" doc:"the step that it is at, in words"`
 	Drift    string               `json:"drift,omitempty" doc:"in what the service differs from its file since: roles that were swapped"`
 	Journal  []release.Transition `json:"journal,omitempty" doc:"what happened, the oldest first"`
+	Hooks    []HookRun            `json:"hooks,omitempty" doc:"the last ones that were run, the oldest first"`
+}
+
+// HookRun is a hook that was run, and how it ended.
+type HookRun struct {
+	Key         string    `json:"key" doc:"the same where it was run again after a crash"`
+	Hook        string    `json:"hook" enum:"build,deploy,ready,undo"`
+	At          time.Time `json:"at" doc:"when it began"`
+	TookSeconds Seconds   `json:"tookSeconds"`
+	Said        string    `json:"said,omitempty" doc:"the end of what it printed or answered"`
+	Err         string    `json:"error,omitempty" doc:"why it failed; none: it did not"`
 }
 
 // NewRelease returns a state as people and programs see it.

@@ -62,7 +62,7 @@ func openDir(ctx context.Context, o Options, how access) (d *dataDir, err error)
 		return d, err
 	}
 	d.closers = append(d.closers, blobs)
-	d.registry, err = registry.New(registry.Options{Blobs: blobs, State: state, Runtimes: runtimes(o.Runtimes), Now: o.Now})
+	d.registry, err = registry.New(registry.Options{Blobs: blobs, State: state, Runtimes: runtimes(o.Runtimes), Now: o.Now, Guard: guardAliases})
 	return d, err
 }
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/serin-ml/serin/internal/config"
-	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/gateway"
 	"github.com/serin-ml/serin/internal/predict"
 	"github.com/serin-ml/serin/internal/registry"
@@ -37,6 +36,9 @@ type follower struct {
 	nudge    chan struct{} // holds one: look now
 	ready    func()        // called once, when every service has been ready for the first time
 	make     makers
+	// pinned is the number of the version that a variant answers with though its reference names another one meanwhile, 0 for none; nil: none
+	// ever is.
+	pinned func(service, variant, ref string) int
 
 	turn     chan struct{}  // holds one, which who reads or changes what follows has taken out
 	config   *config.Config // whose services these are; without any, every model that has a champion is one
@@ -208,13 +210,24 @@ func (s *followed) isLive(v registry.Version) bool {
 	return true
 }
 
+// resolve finds the version that a variant is to answer with.
+func (f *follower) resolve(ctx context.Context, s *followed) (registry.Version, error) {
+	ref := s.ref
+	if f.pinned != nil {
+		if number := f.pinned(s.service().Name(), s.variant.Name(), ref.String()); number > 0 {
+			ref = registry.Ref{Model: ref.Model, Number: number}
+		}
+	}
+	return f.registry.Resolve(ctx, ref)
+}
+
 // follow loads what a variant's reference names now, if that is not what it has, and swaps it in. What cannot be loaded is logged, told
 // by the variant, and tried again later; the version before goes on answering.
 func (f *follower) follow(ctx context.Context, s *followed) error {
 	if s.fixed != nil {
 		return f.open(ctx, s)
 	}
-	version, err := f.registry.Resolve(ctx, s.ref)
+	version, err := f.resolve(ctx, s)
 	now := f.now()
 	if err == nil && s.isLive(version) {
 		return nil
@@ -263,7 +276,7 @@ func (f *follower) open(ctx context.Context, s *followed) error {
 			return err
 		}
 		if before := s.variant.Err(); before == nil || before.Error() != err.Error() {
-			f.log.Error("an upstream cannot be asked yet", "service", s.service().Name(), "variant", s.variant.Name(), "error", err, "hint", fault.HintOf(err))
+			f.log.Error("an upstream cannot be asked yet", "service", s.service().Name(), "variant", s.variant.Name(), problem(err))
 		}
 		s.failed = now
 		s.variant.Fail(err)

@@ -106,7 +106,7 @@ func (p *plan) add(ctx context.Context, f *follower, running []*followed, v *fol
 		}
 		return nil
 	}
-	version, err := f.registry.Resolve(ctx, v.ref)
+	version, err := f.resolve(ctx, v)
 	if err != nil {
 		return []error{v.mistake(err)}
 	}

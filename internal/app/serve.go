@@ -19,6 +19,7 @@ import (
 	"github.com/serin-ml/serin/internal/config"
 	"github.com/serin-ml/serin/internal/frontdoor"
 	"github.com/serin-ml/serin/internal/gateway"
+	"github.com/serin-ml/serin/internal/notify"
 	"github.com/serin-ml/serin/internal/registry"
 	"github.com/serin-ml/serin/internal/traffic"
 )
@@ -74,6 +75,9 @@ type server struct {
 	upstreams *upstreams
 	telemetry *telemetry
 	traffic   *trafficState
+	releases  *releases
+	queries   *queries
+	outbox    *notify.Outbox
 	control   http.Handler // behind nothing: for the socket
 	guard     api.Guard    // before control on TCP
 	metrics   http.Handler // shows what is counted
@@ -128,13 +132,17 @@ func (s *server) build(ctx context.Context) (err error) {
 	s.parting = &parting{Handler: s.gateway}
 	s.follower.serve(s.gateway)
 	s.traffic = newTrafficState(s.dir.state, s.options.Now, s.applyTraffic)
+	if err := s.buildReleases(ctx, c); err != nil {
+		return err
+	}
 	if err := s.traffic.Declare(ctx, declaredBy(c)); err != nil {
 		return err
 	}
 	control := api.Options{
 		Version: s.options.Version, Registry: s.dir.registry, Log: s.options.Log, Now: s.options.Now, Traffic: s.traffic,
-		Services: s.services, Changed: s.follower.Nudge, Metrics: s.metrics,
-		Reload: func(ctx context.Context) (api.Reloaded, error) { return s.reload(ctx, "the API") },
+		Services: s.services, Changed: s.changed, Metrics: s.metrics,
+		Reload:   func(ctx context.Context) (api.Reloaded, error) { return s.reload(ctx, "the API") },
+		Releases: s.releases, Releaser: releaser{s.releases, s.planRelease},
 	}
 	askTelemetry(&control, s.options.DataDir)
 	s.control = api.New(control)
@@ -211,6 +219,10 @@ func (s *server) run(ctx context.Context) (err error) {
 	s.serve(parts, g)
 	g.Go(func() error { return s.follower.Run(parts) })
 	g.Go(func() error { return s.traffic.Run(parts, s.options.Log) })
+	g.Go(func() error { return s.traffic.leases.Run(parts, s.options.Log) })
+	g.Go(func() error { return s.releases.Run(parts) })
+	g.Go(func() error { return s.queries.Run(parts) })
+	g.Go(func() error { return s.outbox.Run(parts) })
 	g.Go(func() error { s.reloadOnHangup(parts); return nil })
 	g.Go(func() error { s.sweep(parts); return nil })
 	return g.Wait()

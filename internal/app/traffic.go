@@ -28,11 +28,11 @@ type declared struct {
 type trafficState struct {
 	state store.State
 	now   func() time.Time
-	apply applyTraffic // nil where no server runs
 
 	mu        sync.Mutex          // held from a change of the state until it is applied
 	deadlines map[string]deadline // by service: when its override ends, as a server counts it
 	changed   chan struct{}       // holds one: a deadline is new
+	leases    *leases             // what is applied, of releases while somebody runs them; nil where no server runs
 }
 
 // deadline is the end of an override. As it was never stored, it has a monotonic reading, and steps of the clock do not move it.
@@ -42,7 +42,11 @@ type deadline struct {
 }
 
 func newTrafficState(state store.State, now func() time.Time, apply applyTraffic) *trafficState {
-	return &trafficState{state: state, now: now, apply: apply, deadlines: map[string]deadline{}, changed: make(chan struct{}, 1)}
+	t := &trafficState{state: state, now: now, deadlines: map[string]deadline{}, changed: make(chan struct{}, 1)}
+	if apply != nil {
+		t.leases = newLeases(now, apply)
+	}
+	return t
 }
 
 // Declare tells what services there are by the file that a server starts with or reads anew, writes down what is new, and applies the
@@ -79,7 +83,7 @@ func (t *trafficState) Redeclare(ctx context.Context, services []declared, weigh
 			if err != nil {
 				return err
 			}
-			weights, _ := doc.layers().Effective(now)
+			weights, _ := t.layers(&doc, now).Effective(now)
 			if err := weigh(d.service, weights, doc.Epoch, doc.PolicyVersion); err != nil {
 				return err
 			}
@@ -110,6 +114,9 @@ func declare(tx store.Tx, d declared, live func(trafficDoc) *traffic.Override, n
 	doc.Override = live(doc)
 	file := &fileLayer{Variants: d.variants, Weights: d.weights}
 	if !file.equal(doc.File) {
+		if doc.Roles != nil && !sameWeights(doc.File.weights(), file.Weights) {
+			doc.Roles = nil // who edits the weights says anew who has which
+		}
 		doc.File = file
 		if err := doc.change(tx, trafficChange{What: changeFile, Weights: d.weights, At: now, By: byServer}); err != nil {
 			return doc, err
@@ -140,14 +147,30 @@ func (t *trafficState) hold(doc trafficDoc, now time.Time) {
 	} else {
 		delete(t.deadlines, doc.Service)
 	}
-	if t.apply != nil && doc.File != nil {
-		weights, _ := doc.layers().Effective(now)
-		t.apply(doc.Service, weights, doc.Epoch, doc.PolicyVersion)
+	if t.leases != nil {
+		t.leases.hold(&doc, t.layers(&doc, now), now)
 	}
 	select {
 	case t.changed <- struct{}{}:
 	default: // Run will look anyway
 	}
+}
+
+// layers are a document's, its release led for as long as this server counts that it is. A server that has not heard from who runs the
+// release since it was started gives the candidate nothing. t.mu is held.
+func (t *trafficState) layers(doc *trafficDoc, now time.Time) traffic.Layers {
+	l := doc.layers()
+	if l.Release == nil || t.leases == nil {
+		return l
+	}
+	led := *l.Release
+	if until, counted := t.leases.until(doc.Service); counted {
+		led.Lease = until
+	} else if led.Lease.IsZero() || now.Before(led.Lease) {
+		led.Lease = now
+	}
+	l.Release = &led
+	return l
 }
 
 // Load implements api.Traffic.
@@ -168,7 +191,7 @@ func (t *trafficState) Load(ctx context.Context, changes int, services ...string
 		}
 		for _, doc := range docs {
 			doc.Override = t.live(doc)
-			s := doc.show(now)
+			s := doc.show(t.layers(&doc, now), now)
 			if s.Changes, err = doc.last(r, changes); err != nil {
 				return err
 			}
@@ -248,6 +271,64 @@ func (t *trafficState) update(ctx context.Context, service string, expect *uint6
 		return edit(tx, &doc, now)
 	})
 	if err == nil {
+		t.hold(doc, now)
+	}
+	return err
+}
+
+// Lead runs write, which may change the documents of the services, as one transaction of those who run releases, and then applies what the
+// documents say. A release that a document names then leads its service until the end of the lease that it was given there.
+func (t *trafficState) Lead(ctx context.Context, services []string, write func(tx store.Tx, docs []*trafficDoc) error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	docs := make([]*trafficDoc, len(services))
+	err := t.state.Update(ctx, func(tx store.Tx) error {
+		for i, service := range services {
+			doc, err := getTraffic(tx, service)
+			if err != nil {
+				return err
+			}
+			doc.Override = t.live(doc)
+			docs[i] = &doc
+		}
+		return write(tx, docs)
+	})
+	if err != nil {
+		return err
+	}
+	for _, doc := range docs {
+		if t.leases != nil && doc.Release != nil {
+			t.leases.renew(doc.Service, doc.Release.Lease)
+		}
+		t.hold(*doc, now)
+	}
+	return nil
+}
+
+// Refresh applies what the documents of services say since somebody else has written them. A release leads its service for what is left of
+// the lease that it was given there.
+func (t *trafficState) Refresh(ctx context.Context, services []string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	var docs []trafficDoc
+	err := t.state.View(ctx, func(r store.Reader) error {
+		docs = nil
+		for _, service := range services {
+			doc, err := getTraffic(r, service)
+			if err != nil {
+				return err
+			}
+			doc.Override = t.live(doc)
+			docs = append(docs, doc)
+		}
+		return nil
+	})
+	for _, doc := range docs {
+		if t.leases != nil && doc.Release != nil {
+			t.leases.renew(doc.Service, leaseFrom(doc.Release.Lease, doc.Release.Length, now))
+		}
 		t.hold(doc, now)
 	}
 	return err

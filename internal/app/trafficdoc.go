@@ -40,6 +40,8 @@ type trafficDoc struct {
 	File            *fileLayer        `json:"file,omitempty"`  // nil: the server's file does not name the service any more
 	Override        *traffic.Override `json:"override,omitempty"`
 	OverrideVersion uint64            `json:"overrideVersion,omitempty"` // the policy version that set it
+	Release         *releaseLayer     `json:"release,omitempty"`         // nil: none is active
+	Roles           *roles            `json:"roles,omitempty"`           // nil: every variant has the weight that the file gives it
 }
 
 // fileLayer is what the file said when a server last read it.
@@ -67,6 +69,7 @@ const (
 	changeSet    = "set"
 	changeClear  = "clear"
 	changeExpire = "expire"
+	changeStep   = "release"
 
 	byServer = "serin serve"
 )
@@ -78,8 +81,20 @@ func (d *trafficDoc) change(tx store.Tx, c trafficChange) error {
 	if err := putJSON(tx, trafficChangeKey(d.Service, c.PolicyVersion), changeDoc{trafficFormat, c}, store.Absent); err != nil {
 		return err
 	}
+	if d.Release != nil {
+		d.Release.share(d.PolicyVersion, d.layers(), c.At)
+	}
+	return d.save(tx)
+}
+
+// save writes the document as it is, in the same policy version.
+func (d *trafficDoc) save(tx store.Tx) error {
 	stored := *d
 	stored.Override = inUTC(d.Override)
+	if d.Release != nil {
+		led := *d.Release
+		led.Lease, stored.Release = led.Lease.UTC(), &led
+	}
 	return putJSON(tx, trafficKey(d.Service), stored, store.Any)
 }
 
@@ -104,14 +119,19 @@ func (d *trafficDoc) expire(tx store.Tx, now time.Time) error {
 func (d *trafficDoc) layers() traffic.Layers {
 	l := traffic.Layers{Override: d.Override}
 	if d.File != nil {
-		l.Variants, l.File = d.File.Variants, d.File.Weights
+		l.Variants, l.File = d.File.Variants, d.Roles.swap(d.File.Weights)
+	}
+	if d.Roles != nil {
+		l.Drift = d.Roles.drift()
+	}
+	if d.Release != nil {
+		l.Release = &d.Release.Release
 	}
 	return l
 }
 
-// show tells the document as it stands at now, without its changes.
-func (d *trafficDoc) show(now time.Time) api.ServiceTraffic {
-	layers := d.layers()
+// show tells the document as it stands at now by its layers, without its changes.
+func (d *trafficDoc) show(layers traffic.Layers, now time.Time) api.ServiceTraffic {
 	weights, source := layers.Effective(now)
 	return api.ServiceTraffic{
 		Service: d.Service, Epoch: d.Epoch, PolicyVersion: d.PolicyVersion, Variants: layers.Variants,

@@ -134,7 +134,7 @@ type Tally struct {
 	From, To         time.Time
 	Service          string
 	Epoch            uint32
-	PolicyVersion    uint64 // which weights decided; 0 in records of version 1
+	PolicyVersion    uint64 // which weights decided; 0 where a rule or the client chose the variant, and in records of version 1
 	Variant, Version string
 	Bucket           uint8 // 0 to 63, by a hash of the unit that assignment does not use
 

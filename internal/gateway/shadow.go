@@ -66,6 +66,22 @@ func (g *Gateway) relayLanes(before, now []*Service) {
 	}
 }
 
+// Mirror copies a share of the requests, from 0 to 1, to the shadow of that variant from now on; below 0 it is the share of its settings. It
+// tells whether there is such a shadow.
+func (s *Service) Mirror(variant string, share float64) bool {
+	for _, to := range s.shadows {
+		if to.variant.Name() != variant {
+			continue
+		}
+		if share < 0 {
+			share = to.options.Lane.Share
+		}
+		to.lane.SetShare(share)
+		return true
+	}
+	return false
+}
+
 // draws tells whether a decision is copied to the shadow. What it has answered itself is not: it would be compared with itself.
 func (s *shadowed) draws(d *decision) bool { return s.variant != d.answered && s.lane.Draws(d.id) }
 

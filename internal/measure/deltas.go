@@ -14,8 +14,13 @@ type Deltas struct {
 	// Comparisons of shadows in the order of the log, in which they must be merged: sums of scores depend on it.
 	Shadows map[ShadowMinute][]*event.Comparison
 
+	Segments map[Segment]*SegmentDelta
+
 	lastKey MinuteKey // tallies of one second are many, and of few keys
 	last    *Counts
+
+	lastSegment Segment
+	lastDelta   *SegmentDelta
 }
 
 // MinuteKey says whose counts they are, and of which minute (see Minute). Outcomes count in the minute of their decision.
@@ -75,7 +80,10 @@ type ConfusionKey struct {
 
 // NewDeltas returns empty ones.
 func NewDeltas() *Deltas {
-	return &Deltas{Minutes: map[MinuteKey]*Counts{}, Totals: map[TotalKey]uint64{}, Shadows: map[ShadowMinute][]*event.Comparison{}}
+	return &Deltas{
+		Minutes: map[MinuteKey]*Counts{}, Totals: map[TotalKey]uint64{}, Shadows: map[ShadowMinute][]*event.Comparison{},
+		Segments: map[Segment]*SegmentDelta{},
+	}
 }
 
 func (d *Deltas) counts(key MinuteKey) *Counts {
@@ -93,6 +101,7 @@ func (d *Deltas) counts(key MinuteKey) *Counts {
 
 // AddTally adds a tally, in the minute in which it began.
 func (d *Deltas) AddTally(t *event.Tally) {
+	d.addSegment(t)
 	c := d.counts(MinuteKey{Minute(t.From), Variant{t.Service, t.Epoch, t.Variant, t.Version}})
 	c.Requests += t.Requests
 	c.Fallbacks += t.Fallbacks
@@ -118,6 +127,7 @@ func (d *Deltas) AddOutcome(s Settled) {
 	if s.Status == Unknown {
 		return
 	}
+	d.addFeedback(&s)
 	c := d.counts(MinuteKey{Minute(s.Decided), s.Variant})
 	if c.Outcomes == nil {
 		c.Outcomes = map[OutcomeKey]*OutcomeSums{}

@@ -25,8 +25,10 @@ type FollowerOptions struct {
 	Generation uint64        // fences an earlier follower of the same sink; 0 is that of the sink
 	Batch      int           // records a transaction, at most; default 8192
 	Every      time.Duration // how often the log's end is looked at; default 250 ms
-	// Wait waits until the time is over or ctx is done; nil is a timer.
-	Wait func(ctx context.Context, d time.Duration) error
+	// Wake ends the wait for the next look, for who knows that there is something to read; nil: nobody does. After an error it does not.
+	Wake <-chan struct{}
+	// Wait waits until the time is over, something comes over wake, or ctx is done; nil is a timer.
+	Wait func(ctx context.Context, d time.Duration, wake <-chan struct{}) error
 	// Now is the clock for Lag; nil is time.Now.
 	Now func() time.Time
 	// Stuck hears, once for each, of an error that Run has come upon, and nil when Run goes on behind it; nil: nobody hears.
@@ -82,11 +84,13 @@ func NewFollower(log event.Log, sink Sink, options FollowerOptions) *Follower {
 	return &Follower{log: log, sink: sink, options: options}
 }
 
-func wait(ctx context.Context, d time.Duration) error {
+func wait(ctx context.Context, d time.Duration, wake <-chan struct{}) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return nil
+	case <-wake:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -105,12 +109,12 @@ func (f *Follower) Lag() Lag {
 func (f *Follower) Run(ctx context.Context) error {
 	backoff, stuck := backoffFirst, ""
 	for {
-		pause, told := f.options.Every, stuck
+		pause, wake, told := f.options.Every, f.options.Wake, stuck
 		err := f.CatchUp(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			f.note(func(l *Lag) { l.Err = err })
-			pause, stuck = backoff, err.Error()
+			pause, wake, stuck = backoff, nil, err.Error()
 			backoff = min(2*backoff, backoffMost)
 		case err == nil:
 			backoff, stuck = backoffFirst, ""
@@ -118,7 +122,7 @@ func (f *Follower) Run(ctx context.Context) error {
 		if stuck != told {
 			f.options.Stuck(err)
 		}
-		if err := f.options.Wait(ctx, pause); err != nil {
+		if err := f.options.Wait(ctx, pause, wake); err != nil {
 			return nil //nolint:nilerr // the context is done, as it should be in the end
 		}
 	}

@@ -33,6 +33,7 @@ type Known struct {
 	Variant
 	Label  string // what was predicted, normalised; "" if nothing, or if the service has more than MaxLabels
 	ByHand bool   // the client set the cookie itself: left out of comparisons
+	Bucket uint8  // see BucketOf
 }
 
 // KnownOf says what to remember of a decision.
@@ -41,6 +42,7 @@ func KnownOf(d *event.Decision) Known {
 		Variant: Variant{Service: d.Service, Epoch: d.Epoch, Variant: d.Assigned, Version: d.Version},
 		Label:   NormaliseLabel(d.Label),
 		ByHand:  d.Reason == event.ByHand,
+		Bucket:  BucketOf(d),
 	}
 }
 

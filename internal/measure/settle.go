@@ -58,6 +58,9 @@ type Settled struct {
 	Kind    string
 	Value   float64 // the number; for a label 1 if it was predicted, else 0
 
+	PolicyVersion uint64 // which weights decided, 0 if that is not known
+	Bucket        uint8  // of the decision's unit; NoBucket where it is not known, or says nothing
+
 	Labelled         bool // it says whether the prediction was right
 	Correct          bool
 	Unmatched        bool   // it is a label, but what was predicted is not known
@@ -68,10 +71,10 @@ type Settled struct {
 // counts, which comes from its token or from whoever found the decision before; if it has none, the outcome is Unknown. The window is
 // how long after its decision an outcome counts.
 func Settle(o *event.Outcome, known *Known, window time.Duration) Settled {
-	s := Settled{Kind: o.Kind, Class: classOf(o, known), Decided: decidedAt(o, known != nil)}
+	s := Settled{Kind: o.Kind, Class: classOf(o, known), Decided: decidedAt(o, known != nil), PolicyVersion: o.PolicyVersion, Bucket: NoBucket}
 	switch {
 	case known != nil:
-		s.Variant = known.Variant
+		s.Variant, s.Bucket = known.Variant, known.Bucket
 	case o.Service != "":
 		s.Variant = Variant{Service: o.Service, Epoch: o.Epoch, Variant: o.Variant, Version: o.Version}
 	default:

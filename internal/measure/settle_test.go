@@ -72,6 +72,9 @@ func TestOutcomesAreJudged(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			tt.want.Kind = tt.outcome.Kind
+			if tt.known == nil {
+				tt.want.Bucket = NoBucket
+			}
 			if diff := cmp.Diff(tt.want, Settle(tt.outcome, tt.known, time.Hour)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}

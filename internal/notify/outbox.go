@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/serin-ml/serin/internal/fault"
@@ -69,6 +70,7 @@ func DefaultRetry(tries int) time.Duration {
 // Outbox delivers while Run runs.
 type Outbox struct {
 	options Options
+	senders atomic.Pointer[[]Sender]
 	nudge   chan struct{}
 	waits   map[string]map[string]*Handed // by key and sender: what this process knows of tries
 	swept   time.Time
@@ -85,8 +87,13 @@ func New(o Options) *Outbox {
 	if o.Every <= 0 {
 		o.Every = time.Second
 	}
-	return &Outbox{options: o, nudge: make(chan struct{}, 1), waits: map[string]map[string]*Handed{}}
+	made := &Outbox{options: o, nudge: make(chan struct{}, 1), waits: map[string]map[string]*Handed{}}
+	made.SetSenders(o.Senders)
+	return made
 }
+
+// SetSenders lets others tell people from the next message on. What a sender of the same name has taken is not handed over again.
+func (o *Outbox) SetSenders(senders []Sender) { o.senders.Store(&senders) }
 
 // Put adds messages to be told, in the transaction of what they are about. A key that is there already, told or not, is left as it is: it is
 // the same message.
@@ -141,11 +148,12 @@ func (o *Outbox) Deliver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	senders := *o.senders.Load()
 	for i := range docs {
 		if ctx.Err() != nil {
 			break // stopping: what is left is for whoever runs next
 		}
-		if err := o.deliver(ctx, &docs[i]); err != nil {
+		if err := o.deliver(ctx, senders, &docs[i]); err != nil {
 			return err
 		}
 	}
@@ -153,7 +161,7 @@ func (o *Outbox) Deliver(ctx context.Context) error {
 }
 
 // deliver hands one message to those who have not taken it.
-func (o *Outbox) deliver(ctx context.Context, d *outDoc) error {
+func (o *Outbox) deliver(ctx context.Context, senders []Sender, d *outDoc) error {
 	now, changed := o.options.Now(), false
 	known := o.waits[d.Message.Key]
 	if known == nil {
@@ -163,7 +171,7 @@ func (o *Outbox) deliver(ctx context.Context, d *outDoc) error {
 	if d.Senders == nil {
 		d.Senders = map[string]*Handed{}
 	}
-	for _, s := range o.options.Senders {
+	for _, s := range senders {
 		h := d.Senders[s.Name()]
 		if h == nil {
 			h = &Handed{}
@@ -183,7 +191,7 @@ func (o *Outbox) deliver(ctx context.Context, d *outDoc) error {
 		}
 	}
 	done := true
-	for _, s := range o.options.Senders {
+	for _, s := range senders {
 		done = done && d.Senders[s.Name()].over()
 	}
 	switch {

@@ -15,6 +15,7 @@ type AliasMove struct {
 	To           int  // version number; 0 removes the alias
 	Expect       *int // where the alias must point now (0: nowhere), if that matters: anything else is Conflict
 	By, Why      string
+	Supersede    bool // though Options.Guard speaks against it
 }
 
 // MoveAlias points an alias at a version and keeps the move. Where the alias points there already, nothing is written, and the
@@ -26,9 +27,8 @@ func (r *Registry) MoveAlias(ctx context.Context, m AliasMove) (done Move, err e
 	if err := checkAuthor(m.By, m.Why); err != nil {
 		return done, err
 	}
-	at := r.clock()
 	err = r.state.Update(ctx, func(tx store.Tx) error {
-		done, err = moveAlias(tx, m, at)
+		done, err = r.MoveAliasIn(tx, m)
 		return err
 	})
 	if err != nil {
@@ -37,7 +37,13 @@ func (r *Registry) MoveAlias(ctx context.Context, m AliasMove) (done Move, err e
 	return done, nil
 }
 
-func moveAlias(tx store.Tx, m AliasMove, at time.Time) (done Move, err error) {
+// MoveAliasIn is MoveAlias as a part of a transaction of the registry's own State. What is refused, with Conflict or NotFound, has written
+// nothing, so that the transaction may go on.
+func (r *Registry) MoveAliasIn(tx store.Tx, m AliasMove) (done Move, err error) {
+	return r.moveAlias(tx, m, r.clock())
+}
+
+func (r *Registry) moveAlias(tx store.Tx, m AliasMove, at time.Time) (done Move, err error) {
 	model, modelRevision, err := getModel(tx, m.Model)
 	if err != nil {
 		return done, err
@@ -56,6 +62,11 @@ func moveAlias(tx store.Tx, m AliasMove, at time.Time) (done Move, err error) {
 	}
 	if m.To == now.Number {
 		return done, nil
+	}
+	if r.guard != nil && !m.Supersede {
+		if err := r.guard(tx, m.Model, m.Alias); err != nil {
+			return done, err
+		}
 	}
 	if m.To == 0 {
 		err = tx.Delete(key, revision)

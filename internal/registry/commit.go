@@ -65,7 +65,7 @@ func (d *Draft) Commit(ctx context.Context, o CommitOptions) (v Version, created
 		return v, false, err
 	}
 	err = d.r.state.Update(ctx, func(tx store.Tx) error {
-		doc, created, err = commit(tx, doc, p)
+		doc, created, err = d.r.commit(tx, doc, p)
 		return err
 	})
 	if err != nil {
@@ -290,7 +290,7 @@ func alive(versions []versionDoc, content store.Digest) (versionDoc, bool) {
 }
 
 // commit is the one transaction of an import.
-func commit(tx store.Tx, doc versionDoc, p plan) (v versionDoc, created bool, err error) {
+func (r *Registry) commit(tx store.Tx, doc versionDoc, p plan) (v versionDoc, created bool, err error) {
 	model, revision, err := getModel(tx, doc.Model)
 	if fault.KindOf(err) == fault.NotFound {
 		model, revision, err = modelDoc{Format: docFormat, Name: doc.Model, CreatedAt: doc.CreatedAt}, store.Absent, nil
@@ -307,7 +307,7 @@ func commit(tx store.Tx, doc versionDoc, p plan) (v versionDoc, created bool, er
 			return v, false, fault.Conflictf("this very content is version %s already, as %s; it cannot be %s too", v.Ref(), v.Semver, p.o.Version).
 				WithHint("leave the version out to go on with the one that exists")
 		}
-		return v, false, pointAlias(tx, p.o.Alias, v, p, doc.CreatedAt)
+		return v, false, r.pointAlias(tx, p.o.Alias, v, p, doc.CreatedAt)
 	}
 	if model.Versions == maxNumber {
 		return v, false, fault.Conflictf("model %q has no version number left", doc.Model)
@@ -327,7 +327,7 @@ func commit(tx store.Tx, doc versionDoc, p plan) (v versionDoc, created bool, er
 	if alias == "" && doc.Number == 1 && !p.o.NoAlias {
 		alias = Champion
 	}
-	return doc, true, pointAlias(tx, alias, doc, p, doc.CreatedAt)
+	return doc, true, r.pointAlias(tx, alias, doc, p, doc.CreatedAt)
 }
 
 // number gives doc its parent and its semantic version.
@@ -375,10 +375,10 @@ func parentOf(tx store.Tx, p plan, versions []versionDoc) (*versionDoc, error) {
 	return nil, nil
 }
 
-func pointAlias(tx store.Tx, alias string, v versionDoc, p plan, at time.Time) error {
+func (r *Registry) pointAlias(tx store.Tx, alias string, v versionDoc, p plan, at time.Time) error {
 	if alias == "" {
 		return nil
 	}
-	_, err := moveAlias(tx, AliasMove{Model: v.Model, Alias: alias, To: v.Number, By: p.o.By, Why: p.o.Why}, at)
+	_, err := r.moveAlias(tx, AliasMove{Model: v.Model, Alias: alias, To: v.Number, By: p.o.By, Why: p.o.Why}, at)
 	return err
 }

@@ -30,6 +30,8 @@ type Options struct {
 	State    store.State // one that is read-only serves all methods that do not write
 	Runtimes []NamedRuntime
 	Now      func() time.Time
+	// Guard tells why an alias must not move now; nil: it may. It is asked in the transaction that would move it. May be nil.
+	Guard func(r store.Reader, model, alias string) error
 }
 
 // Registry is the store of models. It is safe for concurrent use. One process writes at a time; any number read.
@@ -38,6 +40,7 @@ type Registry struct {
 	state    store.State
 	runtimes []NamedRuntime
 	now      func() time.Time
+	guard    func(r store.Reader, model, alias string) error
 
 	mu     sync.Mutex           // held while blobs are collected, and for what follows
 	adding int                  // how many files are on their way into blobs
@@ -53,7 +56,7 @@ func New(o Options) (*Registry, error) {
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	return &Registry{blobs: o.Blobs, state: o.State, runtimes: o.Runtimes, now: o.Now, pins: map[store.Digest]int{}}, nil
+	return &Registry{blobs: o.Blobs, state: o.State, runtimes: o.Runtimes, now: o.Now, guard: o.Guard, pins: map[store.Digest]int{}}, nil
 }
 
 // clock returns the present time as it will read when it comes back from the State.

@@ -15,7 +15,9 @@ type Arm struct {
 	Fellback  Pairs                 // requests that the fallback answered, of all
 	Took      Pairs                 // seconds, of successful requests
 	Right     Pairs                 // predictions that were right, of labelled ones
+	Covered   Pairs                 // predictions that a label came back for, of all that are old enough for one
 	Agreed    Pairs                 // of a shadow: answers that agree, of those that could be compared
+	Paired    *Pairs                // of a shadow and of stable beside it: seconds by which it took longer than stable, 0 for stable itself; else nil
 	Values    map[string]*Pairs     // by kind: the sum of outcomes' values, of how many there are
 	Erred     uint64                // users who had their first error of the release here
 	Latencies [Buckets]*stat.Sketch // microseconds, of successful requests; nil: none
@@ -26,12 +28,19 @@ type Segment struct {
 	Share     float64 // the candidate's share of the units that either arm gets: above 0 and below 1, or the segment compares nothing
 	Stable    Arm
 	Candidate Arm
+	Disputed  *Disputed // of a shadow: nil where the candidate answers by itself
 }
+
+// Disputed counts who was right where a shadow predicted another class than stable: of each user the first prediction that feedback judged.
+type Disputed struct{ Stable, Candidate, Neither uint64 }
 
 // pairs returns the figures that a metric is about; nil where there are none.
 func (a *Arm) pairs(m *Metric) *Pairs {
 	switch m.Measure {
 	case Latency:
+		if m.Versus && a.Paired != nil {
+			return a.Paired
+		}
 		return &a.Took
 	case Errors:
 		return &a.Failed
@@ -41,6 +50,8 @@ func (a *Arm) pairs(m *Metric) *Pairs {
 		return &a.Right
 	case Agreement:
 		return &a.Agreed
+	case covered:
+		return &a.Covered
 	case Value:
 		return a.Values[m.Kind]
 	case Expression, Query: // are judged elsewhere

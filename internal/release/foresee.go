@@ -74,7 +74,7 @@ func (m *Metric) passing(b Before, share float64, l Levels) (func(n float64) boo
 		return func(n float64) bool {
 			one, two := n*(1-share), n*share
 			if m.isShare() && scarce(b.Value, min(one, two)) {
-				_, high := m.worse(exact.Difference(expected(b.Value, one), expected(b.Value, two)))
+				_, high := m.mirror(limits(exact.Difference(expected(b.Value, one), expected(b.Value, two))))
 				return enough(n) && high <= m.Margin
 			}
 			e := stat.Estimate{SE: math.Sqrt(m.variance(b) * (1/one + 1/two)), N: uint64(n)}
@@ -84,7 +84,7 @@ func (m *Metric) passing(b Before, share float64, l Levels) (func(n float64) boo
 	return func(n float64) bool {
 		n *= share
 		if m.isShare() && scarce(b.Value, n) {
-			_, high := m.worse(exact.Interval(expected(b.Value, n)))
+			_, high := m.mirror(limits(exact.Interval(expected(b.Value, n))))
 			return enough(n/share) && high <= -m.better()*m.Limit
 		}
 		e := stat.Estimate{Value: -m.better() * b.Value, SE: math.Sqrt(m.variance(b) / n), N: uint64(n)}
@@ -144,7 +144,7 @@ func (m *Metric) failing(b Before, share, n float64, l Levels) (func(harm float6
 		return func(harm float64) bool {
 			worse := b.Value - m.better()*harm
 			if m.isShare() && scarce(b.Value, min(one, two)) {
-				low, _ := m.worse(exact.Difference(expected(b.Value, Buckets), expected(worse, Buckets)))
+				low, _ := m.mirror(limits(exact.Difference(expected(b.Value, Buckets), expected(worse, Buckets))))
 				return low > m.Tolerate
 			}
 			e := stat.Estimate{Value: harm, SE: math.Sqrt(variance(b.Value)/one + variance(worse)/two), N: uint64(n)}
@@ -154,7 +154,7 @@ func (m *Metric) failing(b Before, share, n float64, l Levels) (func(harm float6
 	return func(harm float64) bool {
 		worse := m.Limit - m.better()*harm
 		if m.isShare() && scarce(worse, two) {
-			low, _ := m.worse(exact.Interval(expected(worse, Buckets)))
+			low, _ := m.mirror(limits(exact.Interval(expected(worse, Buckets))))
 			return low > -m.better()*m.Limit
 		}
 		e := stat.Estimate{Value: -m.better() * worse, SE: math.Sqrt(variance(worse) / two), N: uint64(two)}
@@ -225,3 +225,5 @@ func first(from, most float64, enough func(float64) bool) float64 {
 	}
 	return high
 }
+
+func limits(i stat.Interval) (low, high float64) { return i.Low, i.High }

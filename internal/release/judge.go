@@ -35,12 +35,21 @@ const (
 
 // finding is what the data say of one metric.
 type finding struct {
-	shown stat.Interval // the value, as people see it
+	shown stat.Interval // the value, as people see it: its limits are those that harm and clear rest on
 	n     uint64
 
 	harm  bool   // it is shown to be worse by more than is tolerated
 	clear bool   // it is shown not to be worse by more than the margin
 	why   string // nothing is shown
+	how   string // harm is shown, besides the limits
+}
+
+// settle concludes from how much worse the candidate is, at least and at most. Both are one-sided limits, low at Levels.Fail and high at
+// Levels.Pass, and they are what people see: a fail beside an interval that reaches to what is tolerated, or a pass beside one that reaches
+// beyond the margin, cannot be.
+func (f *finding) settle(m *Metric, low, high, tolerate, margin float64) {
+	f.harm, f.clear = low > tolerate, high <= margin
+	f.shown.Low, f.shown.High = m.mirror(low, high)
 }
 
 // Judge says how a metric stands. The segments are those since the release began; kept is the evidence of the looks before, which Judge
@@ -52,8 +61,12 @@ func Judge(m Metric, segments []Segment, l Levels, kept *stat.Evidence) (Verdict
 	var f finding
 	var err error
 	switch {
+	case m.Measure == Accuracy && m.Versus && disputed(segments) != nil:
+		f, err = judgeDisputed(&m, segments, l)
 	case m.Quantile > 0:
 		f, err = judgeQuantile(&m, segments, l)
+	case m.Versus && m.Measure == Errors:
+		f, err = judgeErrors(&m, segments, l, kept)
 	case m.Versus:
 		f, err = judgeVersus(&m, segments, l)
 	default:
@@ -62,8 +75,8 @@ func Judge(m Metric, segments []Segment, l Levels, kept *stat.Evidence) (Verdict
 	if err != nil {
 		return Verdict{}, fault.New(fault.KindOf(err), "metric %s: %w", m.Name, err)
 	}
-	if m.Measure == Errors && m.Versus {
-		if f.harm, err = moreErrors(&m, segments, l.Fail, kept); err != nil {
+	if m.Measure == Accuracy && m.Versus {
+		if err := f.doubtCoverage(segments); err != nil {
 			return Verdict{}, err
 		}
 	}
@@ -82,29 +95,6 @@ func Judge(m Metric, segments []Segment, l Levels, kept *stat.Evidence) (Verdict
 	}
 	v.Sentence = sentence(&m, &v, &f)
 	return v, nil
-}
-
-// moreErrors tells whether the candidate is shown to fail more often than stable. Its events are users with their first error: of one user
-// who fails all day there is one, and while both arms fail equally often, first errors fall on them as users do, whatever the time of day.
-func moreErrors(m *Metric, segments []Segment, alpha float64, kept *stat.Evidence) (bool, error) {
-	evidence := stat.Evidence{Highest: kept.Highest}
-	for i := range segments {
-		s := &segments[i]
-		if !(s.Share > 0 && s.Share < 1) {
-			continue
-		}
-		test, err := stat.NewSplitTest(stat.EventsKappa, 1-s.Share, s.Share*(1+m.Tolerate))
-		if err != nil {
-			return false, err
-		}
-		e, err := test.LogEMore(1, s.Stable.Erred, s.Candidate.Erred)
-		if err != nil {
-			return false, err
-		}
-		evidence.EndSegment(e)
-	}
-	kept.Highest = evidence.Highest
-	return evidence.Rejects(alpha), nil
 }
 
 // judgeVersus holds the candidate's mean or share against stable's of the same time.
@@ -129,7 +119,11 @@ func judgeVersus(m *Metric, segments []Segment, l Levels) (f finding, err error)
 	case m.isShare():
 		difference.SE = max(difference.SE, math.Hypot(shareError(a), shareError(b)))
 	}
-	return f, f.approximately(m, difference, m.Tolerate, m.Margin, l)
+	tolerate := m.Tolerate
+	if m.Measure == Errors {
+		tolerate *= a.Y / a.Z
+	}
+	return f, f.approximately(m, difference, tolerate, m.Margin, l)
 }
 
 // judgeLimit holds the candidate's mean or share against a limit.
@@ -167,7 +161,7 @@ func waiting(m *Metric, have float64) string {
 
 // approximately judges by the central limit theorem: e is the candidate's value, or how much larger it is than stable's.
 func (f *finding) approximately(m *Metric, e stat.Estimate, tolerate, margin float64, l Levels) error {
-	shown, err := stat.NewMeanSequence(l.Pass, tuneMeans)
+	pass, err := stat.NewMeanSequence(l.Pass, tuneMeans)
 	if err != nil {
 		return err
 	}
@@ -175,13 +169,12 @@ func (f *finding) approximately(m *Metric, e stat.Estimate, tolerate, margin flo
 	if err != nil {
 		return err
 	}
-	f.shown = shown.Interval(e)
 	if math.IsInf(e.SE, 1) {
 		f.why = tooFewUsers
 		return nil
 	}
+	f.shown.Estimate, f.shown.N = e.Value, e.N
 	e.Value *= -m.better()
-	f.harm = fail.AtLeast(e).Low > tolerate
-	f.clear = shown.AtMost(e).High <= margin
+	f.settle(m, fail.AtLeast(e).Low, pass.AtMost(e).High, tolerate, margin)
 	return nil
 }

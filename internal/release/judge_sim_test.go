@@ -148,11 +148,11 @@ func errorsUntilFound(t *testing.T, seed uint64, times float64, l Levels) uint64
 		for range 200 {
 			w.ask(behaviour{errors: times, slower: 1})
 		}
-		bad, err := moreErrors(&m, w.segments, l.Fail, &kept)
+		v, err := Judge(m, w.segments, l, &kept)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bad {
+		if v.Outcome == Fail {
 			break
 		}
 	}

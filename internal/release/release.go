@@ -31,13 +31,15 @@ const (
 
 // Verdict is how one metric stands now.
 type Verdict struct {
-	Metric   string  `json:"metric"`
-	Role     Role    `json:"role"`
-	Outcome  Outcome `json:"outcome"`
-	Value    Number  `json:"value"` // of the candidate; against stable: by how much it is larger
-	Low      Number  `json:"low"`   // what the data do not refute, at all times together
-	High     Number  `json:"high"`
-	Limit    Number  `json:"limit"`    // what Value is held against
-	N        uint64  `json:"n"`        // observations behind it
-	Sentence string  `json:"sentence"` // the same for people
+	Metric  string  `json:"metric"`
+	Role    Role    `json:"role"`
+	Outcome Outcome `json:"outcome"`
+	Value   Number  `json:"value"` // of the candidate; against stable: by how much it is larger
+	// Low and High are what the data do not refute, at all times together. The verdict rests on them: the limit on the worse side holds at
+	// Levels.Fail, the one on the better side at Levels.Pass. Of Errors against stable the lower one may rest on users with an error.
+	Low      Number `json:"low"`
+	High     Number `json:"high"`
+	Limit    Number `json:"limit"`    // what Value is held against
+	N        uint64 `json:"n"`        // observations behind it
+	Sentence string `json:"sentence"` // the same for people
 }

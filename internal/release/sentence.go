@@ -19,20 +19,20 @@ func sentence(m *Metric, v *Verdict, f *finding) string {
 	default:
 		fmt.Fprintf(&b, "%s of the candidate is %s", what, m.value(float64(v.Value)))
 	}
-	if !math.IsInf(float64(v.Low), 0) && !math.IsInf(float64(v.High), 0) && v.N > 0 {
-		fmt.Fprintf(&b, ", between %s and %s", m.value(float64(v.Low)), m.value(float64(v.High)))
+	if v.N > 0 && !math.IsNaN(float64(v.Value)) {
+		b.WriteString(m.between(float64(v.Low), float64(v.High)))
 	}
 	fmt.Fprintf(&b, " (%d observations)", v.N)
 	switch v.Outcome {
 	case Pass:
 		if m.Versus {
-			fmt.Fprintf(&b, ": it is shown to be worse by no more than %s", m.value(m.Margin))
+			fmt.Fprintf(&b, ": it is shown to be worse by no more than %s", m.amount(m.Margin))
 		} else {
 			fmt.Fprintf(&b, ": it is shown to keep to %s", m.value(m.Limit))
 		}
 	case Fail:
 		if m.Versus {
-			b.WriteString(": it is shown to be worse")
+			b.WriteString(": it is shown to be worse" + f.how)
 		} else {
 			fmt.Fprintf(&b, ": it is shown not to keep to %s", m.value(m.Limit))
 		}
@@ -88,9 +88,44 @@ func (m *Metric) value(v float64) string {
 	return fmt.Sprintf("%.4g", v)
 }
 
+// more tells a difference from stable.
 func (m *Metric) more(v float64) string {
 	if v < 0 {
-		return m.value(-v) + " lower"
+		return m.amount(-v) + " lower"
 	}
-	return m.value(v) + " higher"
+	return m.amount(v) + " higher"
+}
+
+// amount writes a difference: that of two shares in points, as 1% more of 2% may be 3% or 2.02%.
+func (m *Metric) amount(v float64) string {
+	if m.isShare() {
+		return fmt.Sprintf("%.3g percentage points", v*100)
+	}
+	return m.value(v)
+}
+
+// between tells the limits, as far as there are any.
+func (m *Metric) between(low, high float64) string {
+	tell := m.value
+	if m.Versus {
+		tell = m.more
+	}
+	below, above := math.IsInf(low, 0) || math.IsNaN(low), math.IsInf(high, 0) || math.IsNaN(high)
+	switch {
+	case below && above:
+		return ""
+	case m.Versus && above && low < 0: // at most so much lower
+		return ", at most " + tell(low)
+	case above:
+		return ", at least " + tell(low)
+	case m.Versus && below && high < 0:
+		return ", at least " + tell(high)
+	case below:
+		return ", at most " + tell(high)
+	case m.Versus && high < 0: // the nearer first
+		return fmt.Sprintf(", between %s and %s", m.amount(-high), tell(low))
+	case m.Versus && low >= 0:
+		return fmt.Sprintf(", between %s and %s", m.amount(low), tell(high))
+	}
+	return fmt.Sprintf(", between %s and %s", tell(low), tell(high))
 }

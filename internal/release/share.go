@@ -9,7 +9,7 @@ import (
 // isShare tells whether the metric counts hits among observations.
 func (m *Metric) isShare() bool {
 	switch m.Measure {
-	case Errors, Fallbacks, Accuracy, Agreement:
+	case Errors, Fallbacks, Accuracy, Agreement, covered:
 		return true
 	case Latency, Value, Expression, Query:
 	}
@@ -67,26 +67,31 @@ func (f *finding) exactly(m *Metric, stable, candidate [][]stat.Pair, l Levels) 
 	if err != nil {
 		return err
 	}
-	var harm stat.Interval
+	var counted, grouped stat.Interval
 	bound, tolerate := m.Margin, m.Tolerate
 	if m.Versus {
-		f.shown = pass.Difference(counts(stable), counts(candidate))
-		harm = fail.Difference(groups(stable), groups(candidate))
+		if m.Measure == Errors {
+			tolerate *= counts(stable).Value()
+		}
+		counted = pass.Difference(counts(stable), counts(candidate))
+		grouped = fail.Difference(groups(stable), groups(candidate))
 	} else {
-		f.shown, harm = pass.Interval(counts(candidate)), fail.Interval(groups(candidate))
+		counted, grouped = pass.Interval(counts(candidate)), fail.Interval(groups(candidate))
 		bound, tolerate = -m.better()*m.Limit, -m.better()*m.Limit
 	}
-	_, high := m.worse(f.shown)
-	low, _ := m.worse(harm)
-	f.clear, f.harm = high <= bound, low > tolerate
+	f.shown.Estimate = counted.Estimate
+	value, _ := m.mirror(counted.Estimate, counted.Estimate)
+	low, _ := m.mirror(grouped.Low, grouped.High)
+	_, high := m.mirror(counted.Low, counted.High)
+	f.settle(m, min(low, value), high, tolerate, bound)
 	f.why = "so few that failed, or that did not, that only large differences show"
 	return nil
 }
 
-// worse returns the limits of how much worse a value is: of the value itself where less is better, else mirrored.
-func (m *Metric) worse(i stat.Interval) (low, high float64) {
+// mirror turns the limits of a value into those of how much worse it is, and back: the same where less is better, else negative.
+func (m *Metric) mirror(low, high float64) (worseLow, worseHigh float64) {
 	if m.better() > 0 {
-		return -i.High, -i.Low
+		return -high, -low
 	}
-	return i.Low, i.High
+	return low, high
 }

@@ -35,7 +35,7 @@ const (
 type Lane struct {
 	options LaneOptions
 	salt    uint64
-	below   uint64 // what draws
+	below   atomic.Uint64 // what draws
 	series  atomic.Pointer[series]
 
 	mu      sync.Mutex
@@ -66,8 +66,14 @@ func NewLane(o LaneOptions) *Lane {
 	if o.Body <= 0 {
 		o.Body = DefaultBody
 	}
-	share := min(max(o.Share, 0), 1)
-	return &Lane{options: o, salt: event.Hash(o.Variant) ^ drawSalt, below: uint64(share * (1 << drawBits)), tokens: detailBurst}
+	l := &Lane{options: o, salt: event.Hash(o.Variant) ^ drawSalt, tokens: detailBurst}
+	l.SetShare(o.Share)
+	return l
+}
+
+// SetShare makes another share than that of the options hold from now on, from 0 to 1.
+func (l *Lane) SetShare(share float64) {
+	l.below.Store(uint64(min(max(share, 0), 1) * (1 << drawBits)))
 }
 
 // Options returns the settings, with their defaults.
@@ -82,12 +88,13 @@ const drawSalt = 0x6c8e_944d_1f0b_75d3
 // Draws tells whether the request of that decision is copied. The answer depends on the id, the lane's variant and the share alone, and is
 // independent of who was assigned. What a smaller share draws, a larger one does too.
 func (l *Lane) Draws(id event.ID) bool {
-	if l.below >= 1<<drawBits {
+	below := l.below.Load()
+	if below >= 1<<drawBits {
 		return true
 	}
 	h := mix(binary.BigEndian.Uint64(id[:8]) ^ l.salt)
 	h = mix(binary.BigEndian.Uint64(id[8:]) ^ h)
-	return h>>(64-drawBits) < l.below
+	return h>>(64-drawBits) < below
 }
 
 // mix is the finalizer of MurmurHash3 (Appleby): every bit of x changes every bit of the result with probability near a half.

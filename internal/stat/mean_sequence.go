@@ -132,12 +132,22 @@ func normalLogEOneSided(s, v, rho float64) float64 {
 	return math.Ln2 - math.Log1p(v/rho)/2 + logPhiTimes(s/math.Sqrt(v+rho))
 }
 
-// normalBoundOneSided is the s at which normalLogEOneSided reaches the threshold. There is no closed form; the two-sided bound of
-// the same threshold lies above it, as Φ(s) >= ½ for s >= 0.
+// normalBoundOneSided is the s at which normalLogEOneSided reaches the threshold. There is no closed form. The two-sided bound of twice the
+// error lies above it, and from above Newton's steps come down to it and never pass it, as the function is convex and grows: its slope is
+// (z + φ(z)/Φ(z))/sqrt(v+rho), z = s/sqrt(v+rho).
 func normalBoundOneSided(v, rho, threshold float64) float64 {
-	return boundary(2*normalBound(v, rho, threshold), 0, func(s float64) bool {
-		return normalLogEOneSided(s, v, rho) > threshold
-	})
+	s, width := normalBound(v, rho, max(threshold, 0)), math.Sqrt(v+rho)
+	for range 100 {
+		z := s / width
+		over := normalLogEOneSided(s, v, rho) - threshold
+		density := math.Exp(-z*z/2) / math.Sqrt(2*math.Pi)
+		step := over / (z + density/(math.Erfc(-z/math.Sqrt2)/2)) * width
+		if !(step > s*0x1p-50) {
+			break
+		}
+		s -= step
+	}
+	return s
 }
 
 // LogMSPRT returns the logarithm of the mixture sequential probability ratio of Johari, Koomen, Pekelis and Walsh (2017) after n

@@ -13,6 +13,7 @@ import (
 type Layers struct {
 	Variants []string // the service's; weights of others are left out
 	File     Weights
+	Drift    string    // why File is not what the file says, for people; "" if it is
 	Override *Override // nil: none
 	Release  *Release  // nil: none is active
 }
@@ -36,6 +37,9 @@ type Release struct {
 	// Lease is until when the release's controller is known to live; zero: no lease. After it the candidate has weight 0.
 	Lease time.Time `json:"lease"`
 }
+
+// Lapsed tells whether the lease has ended at now.
+func (r *Release) Lapsed(now time.Time) bool { return !r.Lease.IsZero() && !now.Before(r.Lease) }
 
 // Source is a layer.
 type Source string
@@ -95,8 +99,12 @@ func (l Layers) release(now time.Time) Layer {
 		return out
 	}
 	out.Notes = []string{fmt.Sprintf("release %s, step %d: candidate %s, stable %s", r.Name, r.Step, r.Candidate, r.Stable)}
+	if !slices.Contains(l.Variants, r.Stable) { // what is left of its weights would be the candidate's alone
+		out.Notes = append(out.Notes, fmt.Sprintf("void: there is no variant %s any more", r.Stable))
+		return out
+	}
 	wanted := r.Weights
-	if !r.Lease.IsZero() && !now.Before(r.Lease) {
+	if r.Lapsed(now) {
 		wanted = maps.Clone(wanted)
 		delete(wanted, r.Candidate)
 		out.Notes = append(out.Notes, fmt.Sprintf("the lease of its controller ended at %s: the candidate gets nobody",
@@ -130,7 +138,13 @@ func (l Layers) override(now time.Time) Layer {
 // Expired tells whether the override has ended at now.
 func (o *Override) Expired(now time.Time) bool { return !o.Expires.IsZero() && !now.Before(o.Expires) }
 
-func (l Layers) file() Layer { return l.fill(Layer{Source: FromFile}, l.File) }
+func (l Layers) file() Layer {
+	out := Layer{Source: FromFile}
+	if l.Drift != "" {
+		out.Notes = []string{l.Drift}
+	}
+	return l.fill(out, l.File)
+}
 
 // fill gives out the weights of w that name variants, or a note when they would leave everyone without an answer.
 func (l Layers) fill(out Layer, w Weights) Layer {

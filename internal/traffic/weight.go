@@ -3,6 +3,7 @@ package traffic
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -60,6 +61,12 @@ func ParseWeight(text string) (Weight, error) {
 		return Weight{}, fault.Invalidf("the weight %q is above %d", text, maxWeight).WithHint("divide all weights by the same number")
 	}
 	return Weight{billionths: n, percent: percent && n > 0}, nil
+}
+
+// PercentWeight is the weight of a share in percent, from 0 to 100; what is finer than a ten-millionth of a percent is rounded.
+func PercentWeight(percent float64) Weight {
+	percent = min(max(percent, 0), 100)
+	return Weight{billionths: uint64(math.Round(percent * 1e7)), percent: percent > 0}
 }
 
 // String writes w as it was written, but for zeros that say nothing. ParseWeight reads it back.

@@ -16,13 +16,15 @@ import (
 type batch struct {
 	deltas  *measure.Deltas
 	slots   map[int64][]slotEntry     // what this batch adds to them
-	known   map[event.ID]uint64       // of decisions in this batch, and of those before that its outcomes name
+	known   map[event.ID]remembered   // of decisions in this batch, and of those before that its outcomes name
 	earlier map[string]*event.Outcome // by id: those stored before that this batch repeats, and its own
 	rows    []*outcomeRow             // new ones, in the order of the log
 	settled []*outcomeRow             // of earlier batches
 	units   []unitSeen
 
 	disagreements []placedDisagreement
+
+	last event.Offset // of its records
 
 	repeated map[event.Offset]bool // the decisions in this batch whose ids were there before
 }
@@ -32,7 +34,7 @@ func (s *Sink) apply(ctx context.Context, items []measure.Item) error {
 	b := &batch{
 		deltas:  measure.NewDeltas(),
 		slots:   map[int64][]slotEntry{},
-		known:   map[event.ID]uint64{},
+		known:   map[event.ID]remembered{},
 		earlier: map[string]*event.Outcome{},
 
 		repeated: map[event.Offset]bool{},
@@ -43,6 +45,7 @@ func (s *Sink) apply(ctx context.Context, items []measure.Item) error {
 		return err
 	}
 	for _, item := range items {
+		b.last = item.At
 		var err error
 		switch r := item.Record; {
 		case r.Decision != nil:
@@ -63,7 +66,11 @@ func (s *Sink) apply(ctx context.Context, items []measure.Item) error {
 			return err
 		}
 	}
-	return s.write(ctx, b)
+	err := s.write(ctx, b)
+	if err == nil {
+		s.memory.added = b.deltas
+	}
+	return err
 }
 
 // recall asks the file once for all that the batch's outcomes will want to know.
@@ -102,12 +109,12 @@ func (s *Sink) recall(ctx context.Context, b *batch, items []measure.Item) error
 			if slotOf(id) != slot {
 				break
 			}
-			known, _, found, err := findInSlot(body, id)
+			r, found, err := findInSlot(body, id)
 			if err != nil {
 				return err
 			}
 			if found {
-				b.known[id] = known
+				b.known[id] = r
 			}
 		}
 		return nil
@@ -123,11 +130,12 @@ func (s *Sink) addDecision(ctx context.Context, b *batch, at event.Offset, d *ev
 	}
 	share, keep := s.memory.sampler.Share(d, s.memory.joiner.Awaits(d.ID))
 	slot := slotOf(d.ID)
-	b.slots[slot] = append(b.slots[slot], entryOf(d.ID, known, at))
+	r := remembered{known, of.Bucket, at}
+	b.slots[slot] = append(b.slots[slot], entryOf(d.ID, r))
 	if _, repeated := b.known[d.ID]; !repeated {
-		b.known[d.ID] = known
+		b.known[d.ID] = r
 	}
-	s.memory.joiner.Decision(d.ID, s.memory.byID[known])
+	s.memory.joiner.Decision(d.ID, s.memory.knownOf(r))
 	if u, ok := unitOf(at, d); ok {
 		b.units = append(b.units, u)
 	}
@@ -142,7 +150,7 @@ func (s *Sink) addDecision(ctx context.Context, b *batch, at event.Offset, d *ev
 }
 
 func (s *Sink) write(ctx context.Context, b *batch) error {
-	for _, step := range []func(context.Context, *batch) error{s.writeSlots, s.writeOutcomes, s.writeMinutes, s.writeTotals, s.writeRunning, s.writeUnits, s.writeShadows} {
+	for _, step := range []func(context.Context, *batch) error{s.writeSlots, s.writeOutcomes, s.writeMinutes, s.writeTotals, s.writeRunning, s.writeUnits, s.writeShadows, s.writeSegments} {
 		if err := step(ctx, b); err != nil {
 			return err
 		}

@@ -94,9 +94,9 @@ func decisionPlace(ctx context.Context, db querier, id event.ID) (event.Offset, 
 		return 0, err
 	}
 	if err == nil {
-		_, place, found, err := findInSlot(body, id)
+		r, found, err := findInSlot(body, id)
 		if found || err != nil {
-			return place, err
+			return r.place, err
 		}
 	}
 	return 0, fault.NotFoundf("there is no decision %s", id).

@@ -131,6 +131,7 @@ func dump(t testing.TB, s *Sink) string {
 	fmt.Fprint(&out, table(t, s.db.DB, fromTotals))
 	fmt.Fprint(&out, table(t, s.db.DB, "SELECT minute, hex(body) FROM shadow_minutes m JOIN shadows s ON s.id = m.shadow_id ORDER BY 1, service, shadow, shadow_version, variant, version, rule"))
 	fmt.Fprint(&out, table(t, s.db.DB, "SELECT slot, hex(body) FROM slots ORDER BY 1"))
+	fmt.Fprint(&out, segmentsOf(t, s))
 	fmt.Fprint(&out, table(t, s.db.DB, "SELECT service, epoch, unit FROM units JOIN scopes ON scope = id ORDER BY 1, 2, 3"))
 	return out.String()
 }

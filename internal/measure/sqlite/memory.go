@@ -19,9 +19,14 @@ type memory struct {
 	scopes   map[scopeKey]*scope
 	running  map[int64]*measure.Running // by row of variants
 	shadows  map[measure.Shadow]int64
+	segments map[measure.Segment]*segment
 	joiner   *measure.Joiner
 	sampler  measure.Sampler
 	batch    *batch // of the transaction under way: where the joiner's outcomes go
+
+	added *measure.Deltas // by the last transaction, until the watchers are told
+
+	lastSegment int64 // the largest id
 
 	rebuilding  bool            // what is shown stays
 	totalsMoved bool            // since they were shown
@@ -37,11 +42,12 @@ func (s *Sink) load(ctx context.Context) error {
 		scopes:   map[scopeKey]*scope{},
 		running:  map[int64]*measure.Running{},
 		shadows:  map[measure.Shadow]int64{},
+		segments: map[measure.Segment]*segment{},
 
 		rebuilding: s.memory.rebuilding, totalsMoved: true, movedSplits: map[string]bool{},
 	}
 	m.joiner = measure.NewJoiner(s.options.Window, func(p *measure.Pending, settled measure.Settled) { s.memory.batch.settle(p, settled) })
-	for _, read := range []func(context.Context, *memory) error{s.loadVariants, s.loadRunning, s.loadShadows, s.loadKnown, s.loadScopes, s.loadClock, s.loadWaiting} {
+	for _, read := range []func(context.Context, *memory) error{s.loadVariants, s.loadRunning, s.loadShadows, s.loadSegments, s.loadKnown, s.loadScopes, s.loadClock, s.loadWaiting} {
 		if err := read(ctx, &m); err != nil {
 			return err
 		}
@@ -155,8 +161,17 @@ func (s *Sink) variantID(ctx context.Context, v measure.Variant) (int64, error) 
 	return id, err
 }
 
-// knownID returns the row of what is known of a decision, and makes it. Labels beyond measure.MaxLabels are forgotten.
+// knownOf is what is known of a decision.
+func (m *memory) knownOf(r remembered) measure.Known {
+	k := m.byID[r.known]
+	k.Bucket = r.bucket
+	return k
+}
+
+// knownID returns the row of what is known of a decision, and makes it: of all but the bucket, which slots hold. Labels beyond
+// measure.MaxLabels are forgotten.
 func (s *Sink) knownID(ctx context.Context, k measure.Known) (uint64, error) {
+	k.Bucket = 0
 	if id, ok := s.memory.known[k]; ok {
 		return id, nil
 	}

@@ -37,8 +37,9 @@ func (s *Sink) addOutcome(b *batch, at event.Offset, o *event.Outcome) {
 	row := &outcomeRow{id: id, pending: &measure.Pending{At: at, Outcome: o}}
 	b.rows = append(b.rows, row)
 	var known *measure.Known
-	if id, found := b.known[o.Decision]; found {
-		known = &s.memory.byID[id]
+	if r, found := b.known[o.Decision]; found {
+		of := s.memory.knownOf(r)
+		known = &of
 	}
 	s.memory.joiner.Outcome(row.pending, known)
 }

@@ -17,6 +17,7 @@ type Retention struct {
 	Known        time.Duration // what is remembered of decisions for their outcomes, and their places in the log; default 30 days
 	Minutes      time.Duration // figures by minute; default 400 days
 	Shadows      time.Duration // figures of shadows by minute, of some kilobytes each; default 60 days
+	Segments     time.Duration // of segments, what came back for the decisions of a minute; default 30 days. Of epochs two are kept
 
 	DisagreementRows int // rows of the view disagreements; default 20,000. By age they go as Known does
 }
@@ -26,7 +27,7 @@ func (r Retention) withDefaults() Retention {
 	for _, p := range []struct {
 		value    *time.Duration
 		standard time.Duration
-	}{{&r.Decisions, 7 * day}, {&r.Outcomes, 30 * day}, {&r.Known, 30 * day}, {&r.Minutes, 400 * day}, {&r.Shadows, 60 * day}} {
+	}{{&r.Decisions, 7 * day}, {&r.Outcomes, 30 * day}, {&r.Known, 30 * day}, {&r.Minutes, 400 * day}, {&r.Shadows, 60 * day}, {&r.Segments, 30 * day}} {
 		if *p.value <= 0 {
 			*p.value = p.standard
 		}
@@ -84,6 +85,9 @@ func (s *Sink) Prune(ctx context.Context, now time.Time, keep Retention) error {
 	}
 	if _, err := s.conn.ExecContext(ctx, `DELETE FROM disagreement_rows
 		WHERE place <= (SELECT place FROM disagreement_rows ORDER BY place DESC LIMIT 1 OFFSET ?)`, keep.DisagreementRows); err != nil {
+		return s.classify(err)
+	}
+	if err := s.pruneSegments(ctx, now, keep.Segments); err != nil {
 		return s.classify(err)
 	}
 	return s.classify(s.closeScopes(ctx))

@@ -195,7 +195,7 @@ var migrations = []string{`
 		unit  INTEGER NOT NULL,
 		PRIMARY KEY (scope, unit)
 	) STRICT, WITHOUT ROWID;
-` + views, runningTotals, sampledDetail, shadowTables}
+` + views, runningTotals, sampledDetail, shadowTables, segmentTables}
 
 // sampledDetail says of each decision with which probability it was kept. Before, all were.
 const sampledDetail = `

@@ -9,6 +9,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,9 @@ type Sink struct {
 	memory  memory
 	applied atomic.Uint64 // the stored offset
 	shown   atomic.Pointer[shown]
+
+	watching sync.Mutex
+	watches  []*watch
 }
 
 // Open opens the file at path, or makes it. Close it after use. There must be one Sink of a file at a time: whoever holds the data
@@ -167,6 +171,7 @@ func (s *Sink) change(ctx context.Context, generation uint64, work func(context.
 	if _, err := s.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return s.classify(err)
 	}
+	s.memory.added = nil
 	to, err := s.transaction(ctx, generation, work)
 	if err == nil {
 		_, err = s.conn.ExecContext(ctx, "COMMIT")
@@ -174,6 +179,9 @@ func (s *Sink) change(ctx context.Context, generation uint64, work func(context.
 	if err == nil {
 		s.applied.Store(uint64(to))
 		s.show()
+		added := s.memory.added
+		s.memory.added = nil
+		s.tell(added)
 		return nil
 	}
 	_, _ = s.conn.ExecContext(ctx, "ROLLBACK") // fails if SQLite rolled back by itself
@@ -227,6 +235,9 @@ func (s *Sink) Rebuild(ctx context.Context, generation uint64, log event.Log) er
 	defer s.unlock()
 	s.memory.rebuilding = false
 	s.show()
+	for _, w := range s.watchers() {
+		err = errors.Join(err, s.retell(context.WithoutCancel(ctx), w))
+	}
 	return err
 }
 
@@ -254,4 +265,5 @@ func (s *Sink) empty(ctx context.Context) error {
 var tables = []string{
 	"gaps", "variants", "known", "slots", "decision_rows", "outcome_rows", "minutes", "minute_sketches", "minute_labels", "minute_outcomes",
 	"minute_confusions", "outcome_totals", "scopes", "shares", "units", "variant_totals", "shadows", "shadow_minutes", "disagreement_rows",
+	"segments", "segment_parts", "segment_minutes",
 }

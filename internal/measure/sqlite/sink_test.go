@@ -66,7 +66,11 @@ func drawLog(t *rapid.T) []measure.Item {
 				records = append(records, d(of))
 			}
 		case "tally":
-			records = append(records, ta(tally(clock, rapid.IntRange(0, 9).Draw(t, "requests"), float64(rapid.IntRange(0, 1_000_000).Draw(t, "micros")))))
+			made := tally(clock, rapid.IntRange(0, 9).Draw(t, "requests"), float64(rapid.IntRange(0, 1_000_000).Draw(t, "micros")))
+			made.PolicyVersion, made.Bucket = rapid.Uint64Range(0, 2).Draw(t, "policy"), uint8(rapid.IntRange(0, 63).Draw(t, "bucket"))
+			made.Variant = rapid.SampledFrom([]string{"stable", "canary"}).Draw(t, "variant")
+			made.Errors[event.Server] = rapid.Uint64Range(0, made.Requests).Draw(t, "errors")
+			records = append(records, ta(made))
 		case "comparison":
 			records = append(records, event.Record{Comparison: drawComparison(t, clock)})
 		case "disagreement":
@@ -94,6 +98,7 @@ func TestFiguresDependOnTheLogAloneNotOnBatchesReplaysOrCrashes(t *testing.T) {
 		defer func() { parts.Close() }()
 		apply(t, whole, log)
 		ctx := context.Background()
+		live := listen(t, parts, 3)
 		for {
 			_, at, err := parts.Place(ctx)
 			if err != nil {
@@ -114,6 +119,7 @@ func TestFiguresDependOnTheLogAloneNotOnBatchesReplaysOrCrashes(t *testing.T) {
 			case "crash": // before the transaction's end, or after it: what is open is lost
 				parts.Close()
 				parts = openSink(t, path, Options{MaxUnits: 4})
+				live = listen(t, parts, 3)
 			case "stale":
 				if at > 0 {
 					if err := parts.Apply(ctx, 0, log[from].At, log[last].At+10, log[from:last+1]); fault.KindOf(err) != fault.Conflict {
@@ -138,6 +144,9 @@ func TestFiguresDependOnTheLogAloneNotOnBatchesReplaysOrCrashes(t *testing.T) {
 		}
 		if diff := cmp.Diff(dump(t, whole), dump(t, parts)); diff != "" {
 			rt.Fatalf("(-at once +in parts)\n%s", diff)
+		}
+		if diff := cmp.Diff(listen(t, whole, 3), live); diff != "" {
+			rt.Fatalf("what watchers hear (-at once +as it came)\n%s", diff)
 		}
 	})
 }

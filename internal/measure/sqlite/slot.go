@@ -8,19 +8,22 @@ import (
 
 	"github.com/serin-ml/serin/internal/event"
 	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/measure"
 )
 
 // A slot is what is remembered of all decisions whose ids begin with the same five bytes, which is 256 ms of time: for each the rest
-// of its id, what is known of it (a row of the table known), and its place in the log. It takes some 15 bytes a decision, and finding
-// one reads one row.
+// of its id, what is known of it (a row of the table known), the bucket of its unit, and its place in the log. It takes some 16 bytes a
+// decision, and finding one reads one row.
 //
-// The form is the version, 1; the number of decisions as a uvarint; the rests of the ids, 11 bytes each, in ascending order; the rows
-// of known, uvarints; the places as zigzag varints, each told from the one before.
+// The form is the version, 2; the number of decisions as a uvarint; the rests of the ids, 11 bytes each, in ascending order; the rows
+// of known, uvarints; the buckets, a byte each; the places as zigzag varints, each told from the one before. Version 1, which is read, has
+// no buckets.
 
 const (
-	slotVersion = 1
-	idHead      = 5
-	idRest      = len(event.ID{}) - idHead
+	slotVersion  = 2
+	slotVersion1 = 1
+	idHead       = 5
+	idRest       = len(event.ID{}) - idHead
 )
 
 // slotOf returns the slot in which a decision is found.
@@ -30,13 +33,19 @@ func slotOf(id event.ID) int64 {
 
 // slotEntry is one decision in a slot.
 type slotEntry struct {
-	rest  [idRest]byte
-	known uint64
-	place event.Offset
+	rest [idRest]byte
+	remembered
 }
 
-func entryOf(id event.ID, known uint64, place event.Offset) slotEntry {
-	e := slotEntry{known: known, place: place}
+// remembered is what a slot says of a decision.
+type remembered struct {
+	known  uint64
+	bucket uint8 // measure.NoBucket where it is not known
+	place  event.Offset
+}
+
+func entryOf(id event.ID, r remembered) slotEntry {
+	e := slotEntry{remembered: r}
 	copy(e.rest[:], id[idHead:])
 	return e
 }
@@ -72,6 +81,9 @@ func appendSlot(dst []byte, entries []slotEntry) []byte {
 	for i := range entries {
 		dst = binary.AppendUvarint(dst, entries[i].known)
 	}
+	for i := range entries {
+		dst = append(dst, entries[i].bucket)
+	}
 	last := event.Offset(0)
 	for i := range entries {
 		dst = binary.AppendVarint(dst, int64(entries[i].place-last))
@@ -85,21 +97,24 @@ func slotDamaged(what string) error {
 		WithHint("stop the server, move telemetry.db away and start it again: the file is made anew from the log")
 }
 
-// slotHeader returns how many decisions there are, and what follows.
-func slotHeader(body []byte) (n int, rest []byte, err error) {
-	if len(body) == 0 || body[0] != slotVersion {
-		return 0, nil, slotDamaged("its version is not known")
+// slotHeader returns how many decisions there are, how many bytes of buckets, and what follows.
+func slotHeader(body []byte) (n, buckets int, rest []byte, err error) {
+	if len(body) == 0 || body[0] != slotVersion && body[0] != slotVersion1 {
+		return 0, 0, nil, slotDamaged("its version is not known")
 	}
 	count, size := binary.Uvarint(body[1:])
 	if size <= 0 || count > uint64(len(body)/idRest) {
-		return 0, nil, slotDamaged("it claims more decisions than it holds")
+		return 0, 0, nil, slotDamaged("it claims more decisions than it holds")
 	}
-	return int(count), body[1+size:], nil
+	if body[0] == slotVersion {
+		buckets = int(count)
+	}
+	return int(count), buckets, body[1+size:], nil
 }
 
 // parseSlot reads what appendSlot wrote, to be merged.
 func parseSlot(body []byte) ([]slotEntry, error) {
-	n, b, err := slotHeader(body)
+	n, buckets, b, err := slotHeader(body)
 	if err != nil {
 		return nil, err
 	}
@@ -119,8 +134,15 @@ func parseSlot(body []byte) ([]slotEntry, error) {
 		if size <= 0 {
 			return nil, slotDamaged("it is cut short")
 		}
-		entries[i].known, b = known, b[size:]
+		entries[i].known, entries[i].bucket, b = known, measure.NoBucket, b[size:]
 	}
+	if len(b) < buckets {
+		return nil, slotDamaged("it is cut short")
+	}
+	for i := range buckets {
+		entries[i].bucket = b[i]
+	}
+	b = b[buckets:]
 	last := event.Offset(0)
 	for i := range entries {
 		delta, size := binary.Varint(b)
@@ -136,37 +158,45 @@ func parseSlot(body []byte) ([]slotEntry, error) {
 	return entries, nil
 }
 
-// findInSlot returns what is known of one decision, and its place, without taking the slot apart.
-func findInSlot(body []byte, id event.ID) (known uint64, place event.Offset, found bool, err error) {
-	n, b, err := slotHeader(body)
+// findInSlot returns what is remembered of one decision, without taking the slot apart.
+func findInSlot(body []byte, id event.ID) (r remembered, found bool, err error) {
+	n, buckets, b, err := slotHeader(body)
 	if err != nil {
-		return 0, 0, false, err
+		return r, false, err
 	}
 	if len(b) < n*idRest {
-		return 0, 0, false, slotDamaged("it is cut short")
+		return r, false, slotDamaged("it is cut short")
 	}
 	rest := id[idHead:]
 	i := sort.Search(n, func(i int) bool { return bytes.Compare(b[i*idRest:(i+1)*idRest], rest) >= 0 })
 	if i == n || !bytes.Equal(b[i*idRest:(i+1)*idRest], rest) {
-		return 0, 0, false, nil
+		return r, false, nil
 	}
 	b = b[n*idRest:]
 	for k := range n {
 		v, size := binary.Uvarint(b)
 		if size <= 0 {
-			return 0, 0, false, slotDamaged("it is cut short")
+			return r, false, slotDamaged("it is cut short")
 		}
 		if k == i {
-			known = v
+			r.known = v
 		}
 		b = b[size:]
 	}
+	if len(b) < buckets {
+		return r, false, slotDamaged("it is cut short")
+	}
+	r.bucket = measure.NoBucket
+	if buckets > 0 {
+		r.bucket = b[i]
+	}
+	b = b[buckets:]
 	for range i + 1 {
 		delta, size := binary.Varint(b)
 		if size <= 0 {
-			return 0, 0, false, slotDamaged("it is cut short")
+			return r, false, slotDamaged("it is cut short")
 		}
-		place, b = place+event.Offset(delta), b[size:]
+		r.place, b = r.place+event.Offset(delta), b[size:]
 	}
-	return known, place, true, nil
+	return r, true, nil
 }

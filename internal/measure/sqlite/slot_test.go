@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"encoding/hex"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/measure"
 )
 
 func TestEverySlotEntryIsFound(t *testing.T) {
@@ -19,7 +21,9 @@ func TestEverySlotEntryIsFound(t *testing.T) {
 		repeated, wantRepeated := map[event.Offset]bool{}, map[event.Offset]bool{}
 		for range rapid.IntRange(0, 40).Draw(t, "entries") {
 			id := idAt(start, rapid.IntRange(0, 30).Draw(t, "id"))
-			e := entryOf(id, rapid.Uint64().Draw(t, "known"), event.Offset(rapid.Uint64Range(0, 1<<62).Draw(t, "place")))
+			e := entryOf(id, remembered{
+				rapid.Uint64().Draw(t, "known"), rapid.Uint8().Draw(t, "bucket"), event.Offset(rapid.Uint64Range(0, 1<<62).Draw(t, "place")),
+			})
 			entries = append(entries, e)
 			if _, seen := want[id]; seen {
 				wantRepeated[e.place] = true
@@ -38,12 +42,11 @@ func TestEverySlotEntryIsFound(t *testing.T) {
 			t.Fatalf("repeated (-want +got): %s", diff)
 		}
 		for id, e := range want {
-			known, place, found, err := findInSlot(body, id)
-			if err != nil || !found || known != e.known || place != e.place {
-				t.Fatalf("%v: %d at %d, %v %v; want %d at %d", id, known, place, found, err, e.known, e.place)
+			if r, found, err := findInSlot(body, id); err != nil || !found || r != e.remembered {
+				t.Fatalf("%v: %+v, %v %v; want %+v", id, r, found, err, e.remembered)
 			}
 		}
-		if _, _, found, err := findInSlot(body, idAt(start, 99)); found || err != nil {
+		if _, found, err := findInSlot(body, idAt(start, 99)); found || err != nil {
 			t.Fatalf("what is not there: %v, %v", found, err)
 		}
 		if again, err := parseSlot(body); err != nil || len(again) != len(want) {
@@ -52,10 +55,24 @@ func TestEverySlotEntryIsFound(t *testing.T) {
 	})
 }
 
-// The form is a contract: version 1 reads as it was written.
-func TestSlotVersion1IsKept(t *testing.T) {
-	entries := mergeSlot(nil, []slotEntry{entryOf(idAt(start, 1), 300, 70), entryOf(idAt(start, 0), 1, 1000)}, nil)
-	const golden = "0102007000957c4a7fb979379e007000aaf894fe72f36e3c01ac02d00fc30e"
+// The form is a contract: version 2 reads as it was written, and version 1 without buckets.
+func TestSlotVersionsAreKept(t *testing.T) {
+	entries := mergeSlot(nil, []slotEntry{entryOf(idAt(start, 1), remembered{300, 7, 70}), entryOf(idAt(start, 0), remembered{1, 63, 1000})}, nil)
+	const golden = "0202007000957c4a7fb979379e007000aaf894fe72f36e3c01ac023f07d00fc30e"
+	old, err := hex.DecodeString("0102007000957c4a7fb979379e007000aaf894fe72f36e3c01ac02d00fc30e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := slices.Clone(entries)
+	for i := range was {
+		was[i].bucket = measure.NoBucket
+	}
+	if got, err := parseSlot(old); err != nil || !cmp.Equal(was, got, cmp.AllowUnexported(slotEntry{}, remembered{})) {
+		t.Errorf("version 1 reads as %v, %v", got, err)
+	}
+	if r, found, err := findInSlot(old, idAt(start, 1)); err != nil || !found || r != (remembered{300, measure.NoBucket, 70}) {
+		t.Errorf("found in version 1: %+v, %v, %v", r, found, err)
+	}
 	body, err := hex.DecodeString(golden)
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +80,7 @@ func TestSlotVersion1IsKept(t *testing.T) {
 	if got := hex.EncodeToString(appendSlot(nil, entries)); got != golden {
 		t.Errorf("written: %s", got)
 	}
-	if got, err := parseSlot(body); err != nil || !cmp.Equal(entries, got, cmp.AllowUnexported(slotEntry{})) {
+	if got, err := parseSlot(body); err != nil || !cmp.Equal(entries, got, cmp.AllowUnexported(slotEntry{}, remembered{})) {
 		t.Errorf("read: %v, %v", got, err)
 	}
 	for n := range body {
@@ -73,17 +90,17 @@ func TestSlotVersion1IsKept(t *testing.T) {
 	}
 	body[0]++
 	if _, err := parseSlot(body); err == nil {
-		t.Error("version 2 reads")
+		t.Error("version 3 reads")
 	}
 }
 
 func FuzzSlot(f *testing.F) {
 	f.Add(appendSlot(nil, nil), []byte("0123456789abcdef"))
-	f.Add(appendSlot(nil, mergeSlot(nil, []slotEntry{entryOf(idAt(start, 1), 300, 70), entryOf(idAt(start, 2), 1, 9)}, nil)), idBytes(idAt(start, 2)))
+	f.Add(appendSlot(nil, mergeSlot(nil, []slotEntry{entryOf(idAt(start, 1), remembered{300, 5, 70}), entryOf(idAt(start, 2), remembered{1, 6, 9})}, nil)), idBytes(idAt(start, 2)))
 	f.Fuzz(func(t *testing.T, body, key []byte) {
 		var id event.ID
 		copy(id[:], key)
-		known, place, found, findErr := findInSlot(body, id)
+		r, found, findErr := findInSlot(body, id)
 		entries, err := parseSlot(body)
 		if err != nil {
 			return
@@ -95,11 +112,11 @@ func FuzzSlot(f *testing.F) {
 			if bytes.Equal(e.rest[:], id[idHead:]) && !found {
 				t.Fatal("an entry was not found")
 			}
-			if found && bytes.Equal(e.rest[:], id[idHead:]) && (e.known != known || e.place != place) {
-				t.Fatalf("found %d at %d, not %d at %d", known, place, e.known, e.place)
+			if found && bytes.Equal(e.rest[:], id[idHead:]) && e.remembered != r {
+				t.Fatalf("found %+v, not %+v", r, e.remembered)
 			}
 		}
-		if again, err := parseSlot(appendSlot(nil, entries)); err != nil || !cmp.Equal(again, entries, cmp.AllowUnexported(slotEntry{})) {
+		if again, err := parseSlot(appendSlot(nil, entries)); err != nil || !cmp.Equal(again, entries, cmp.AllowUnexported(slotEntry{}, remembered{})) {
 			t.Fatalf("it does not survive writing: %v", err)
 		}
 	})

@@ -12,6 +12,8 @@ type statements struct {
 
 	shadow, shadowOf, shadowMinute, disagreement *sql.Stmt
 
+	segment, part, partsOf, noParts, segmentMinuteOf, segmentMinute, oldestSegmentMinute, noSegmentMinutes *sql.Stmt
+
 	decisions, outcomes, minutes, labels, sums, confusions, units *bulk
 
 	slotsOf, outcomesOf, sumsOf, unitsOf *lookup
@@ -56,6 +58,14 @@ func (s *statements) prepare(ctx context.Context, conn *sql.Conn) error {
 		{&s.shadowOf, "SELECT body FROM shadow_minutes WHERE minute = ? AND shadow_id = ?"},
 		{&s.shadowMinute, "INSERT OR REPLACE INTO shadow_minutes VALUES (?" + strings.Repeat(", ?", 24) + ")"},
 		{&s.disagreement, "INSERT OR REPLACE INTO disagreement_rows VALUES (?" + strings.Repeat(", ?", 17) + ")"},
+		{&s.segment, "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)"},
+		{&s.part, "INSERT INTO segment_parts VALUES (?, ?, ?)"},
+		{&s.partsOf, "SELECT body FROM segment_parts WHERE segment_id = ?"},
+		{&s.noParts, "DELETE FROM segment_parts WHERE segment_id = ?"},
+		{&s.segmentMinuteOf, "SELECT body FROM segment_minutes WHERE segment_id = ? AND minute = ?"},
+		{&s.segmentMinute, "INSERT OR REPLACE INTO segment_minutes VALUES (?, ?, ?)"},
+		{&s.oldestSegmentMinute, "SELECT min(minute) FROM segment_minutes WHERE segment_id = ?"},
+		{&s.noSegmentMinutes, "DELETE FROM segment_minutes WHERE segment_id = ? AND minute < ?"},
 		{&s.settle, `UPDATE outcome_rows SET status = ?, class = ?, decided_at = ?, variant_id = ?, correct = ?, due = NULL, record = NULL
 			WHERE place = ?`},
 	} {

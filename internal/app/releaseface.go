@@ -1,0 +1,305 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/serin-ml/serin/internal/api"
+	"github.com/serin-ml/serin/internal/fault"
+	"github.com/serin-ml/serin/internal/release"
+	"github.com/serin-ml/serin/internal/store"
+)
+
+// StartRelease implements api.Releaser.
+func (r *releases) StartRelease(ctx context.Context, name string, s api.ReleaseStart) (api.Release, error) {
+	d, busy, err := r.begin(ctx, successor{name, s.By, s.Why})
+	if busy != "" && s.Supersede {
+		return r.supersede(ctx, busy, successor{name, s.By, s.Why})
+	}
+	if err != nil {
+		return api.Release{}, err
+	}
+	return r.Release(ctx, d.State.ID)
+}
+
+// supersede aborts a release, and waits until its successor has begun.
+func (r *releases) supersede(ctx context.Context, id string, n successor) (api.Release, error) {
+	why := n.Why
+	if why == "" {
+		why = "it begins anew"
+	}
+	service := ""
+	err := r.command(ctx, id, func(t *turn) (in release.Input) {
+		service = t.after.State.Plan.Service
+		t.after.Next = &n
+		if t.after.State.Phase != release.RollingBack {
+			in.Command = &release.Command{What: release.WantAbort, By: n.By, Why: why}
+		}
+		return in
+	})
+	if err != nil {
+		return api.Release{}, err
+	}
+	for {
+		r.mu.Lock()
+		changed, refused := r.changed, r.refused[id]
+		r.mu.Unlock()
+		if refused != nil {
+			return api.Release{}, fault.New(fault.KindOf(refused), "release %s is aborted, and nothing begins in its place: %w", id, refused)
+		}
+		next, err := r.activeOf(ctx, service)
+		if err == nil && next != "" && next != id {
+			return r.Release(ctx, next)
+		}
+		select {
+		case <-changed:
+		case <-time.After(releaseEvery): // what somebody else writes is not told here
+		case <-ctx.Done():
+			return api.Release{}, fault.Unavailablef("release %s is aborted; what takes its place begins once that is done: %w", id, ctx.Err())
+		}
+	}
+}
+
+func (r *releases) activeOf(ctx context.Context, service string) (id string, err error) {
+	err = r.State.View(ctx, func(reader store.Reader) error {
+		a, err := getJSON[activeDoc](reader, activeKey(service))
+		id = a.ID
+		return err
+	})
+	return id, err
+}
+
+// CommandRelease implements api.Releaser.
+func (r *releases) CommandRelease(ctx context.Context, named string, c release.Command) (api.Release, error) {
+	var id string
+	err := r.State.View(ctx, func(reader store.Reader) (err error) {
+		id, err = findRelease(reader, named)
+		return err
+	})
+	if err != nil {
+		return api.Release{}, err
+	}
+	if err := r.command(ctx, id, func(*turn) release.Input { return release.Input{Command: &c} }); err != nil {
+		return api.Release{}, err
+	}
+	return r.Release(ctx, id)
+}
+
+// commandTries is how often a command is tried where somebody else is faster.
+const commandTries = 5
+
+// command takes a release on by what somebody wants.
+func (r *releases) command(ctx context.Context, id string, wish func(*turn) release.Input) error {
+	var err error
+	for range commandTries {
+		if err = r.Load(ctx); err != nil {
+			return err
+		}
+		r.mu.Lock()
+		one := r.running[id]
+		r.mu.Unlock()
+		if one == nil {
+			return r.ended(ctx, id, wish)
+		}
+		var refused bool
+		if refused, err = r.commandOne(ctx, one, wish); err == nil || refused || fault.KindOf(err) != fault.Conflict {
+			return err
+		}
+	}
+	return err
+}
+
+// commandOne is command of a release that is under way. What its phase does not allow is refused.
+func (r *releases) commandOne(ctx context.Context, one *life, wish func(*turn) release.Input) (refused bool, err error) {
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	now := r.Now()
+	t := &turn{one: one, after: one.doc, now: now}
+	in := wish(t)
+	if t.after.State, t.told, err = release.Step(one.doc.State, in, now); err != nil {
+		return true, err
+	}
+	if in.Command != nil && in.Command.What == release.WantRetry {
+		one.retry = time.Time{}
+	}
+	err = r.write(ctx, t)
+	r.hasten()
+	return false, err
+}
+
+// ended tells why a release that has ended takes no commands.
+func (r *releases) ended(ctx context.Context, id string, wish func(*turn) release.Input) error {
+	t := &turn{}
+	err := r.State.View(ctx, func(reader store.Reader) (err error) {
+		t.after, _, err = getRelease(reader, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !t.after.State.Over() {
+		return fault.Conflictf("release %s was changed meanwhile", id).WithHint("try again")
+	}
+	before := t.after.State
+	_, _, err = release.Step(before, wish(t), r.Now())
+	return err
+}
+
+// Releases implements api.Releases.
+func (r *releases) Releases(ctx context.Context) ([]api.Release, error) {
+	all, err := releaseBook{r.State}.Releases(ctx)
+	for i := range all {
+		if doc := r.shown(all[i].ID); doc != nil {
+			drift := all[i].Drift
+			all[i] = shownRelease(doc, drift, nil)
+		}
+	}
+	return all, err
+}
+
+// Release implements api.Releases.
+func (r *releases) Release(ctx context.Context, id string) (api.Release, error) {
+	one, err := releaseBook{r.State}.Release(ctx, id)
+	if doc := r.shown(one.ID); err == nil && doc != nil && doc.State.Seq == one.Seq {
+		one = shownRelease(doc, one.Drift, one.Journal)
+	}
+	return one, err
+}
+
+// Follow implements api.Releases.
+func (r *releases) Follow(ctx context.Context, id string, after int, each func(api.Release) error) error {
+	return followRelease(ctx, id, after, r.Release, func() <-chan struct{} {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.changed
+	}, r.stopped, each)
+}
+
+// shown is a release that is under way, as it stands.
+func (r *releases) shown(id string) *releaseDoc {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if one := r.running[id]; one != nil {
+		return one.shown.Load()
+	}
+	return nil
+}
+
+// releaseBook tells of releases what is written down of them.
+type releaseBook struct{ state store.State }
+
+// Releases implements api.Releases.
+func (b releaseBook) Releases(ctx context.Context) (all []api.Release, err error) {
+	err = b.state.View(ctx, func(r store.Reader) error {
+		all = nil
+		drifts, err := driftsOf(r)
+		if err != nil {
+			return err
+		}
+		return r.Scan(statePrefix, func(doc store.Doc) error {
+			d, err := decodeJSON[releaseDoc](doc)
+			if err == nil {
+				all = append(all, shownRelease(&d, drifts[d.State.Plan.Service], nil))
+			}
+			return err
+		})
+	})
+	slices.SortStableFunc(all, func(a, b api.Release) int {
+		if a.Over() != b.Over() {
+			return cmp.Compare(btoi(a.Over()), btoi(b.Over()))
+		}
+		return b.Started.Compare(a.Started)
+	})
+	return all, err
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Release implements api.Releases.
+func (b releaseBook) Release(ctx context.Context, named string) (one api.Release, err error) {
+	err = b.state.View(ctx, func(r store.Reader) error {
+		id, err := findRelease(r, named)
+		if err != nil {
+			return err
+		}
+		d, _, err := getRelease(r, id)
+		if err != nil {
+			return err
+		}
+		drifts, err := driftsOf(r)
+		if err != nil {
+			return err
+		}
+		journal, err := journalOf(r, id, 0)
+		one = shownRelease(&d, drifts[d.State.Plan.Service], journal)
+		return err
+	})
+	return one, err
+}
+
+// Follow implements api.Releases.
+func (b releaseBook) Follow(ctx context.Context, id string, after int, each func(api.Release) error) error {
+	return followRelease(ctx, id, after, b.Release, func() <-chan struct{} { return nil }, nil, each)
+}
+
+// driftsOf tells how services differ from the file.
+func driftsOf(r store.Reader) (map[string]string, error) {
+	docs, err := allTraffic(r)
+	drifts := make(map[string]string, len(docs))
+	for i := range docs {
+		if docs[i].Roles != nil {
+			drifts[docs[i].Service] = docs[i].Roles.drift()
+		}
+	}
+	return drifts, err
+}
+
+func shownRelease(d *releaseDoc, drift string, journal []release.Transition) api.Release {
+	shown := api.NewRelease(d.State, drift, journal)
+	shown.Hooks = slices.Clone(d.Hooks)
+	shown.Kept = maps.Clone(d.State.Kept)
+	return shown
+}
+
+// followRelease tells of a release as it goes on. Whoever is told waits for changed, and looks by itself besides, for what another process writes.
+func followRelease(ctx context.Context, named string, after int, read func(context.Context, string) (api.Release, error), changed func() <-chan struct{}, stopped <-chan struct{}, each func(api.Release) error) error {
+	ticker := time.NewTicker(releaseEvery)
+	defer ticker.Stop()
+	var last *api.Release
+	for {
+		next := changed() // before it is read: what comes in between is seen at once
+		one, err := read(ctx, named)
+		if err != nil {
+			return err
+		}
+		named = one.ID // whatever begins meanwhile by the same template is another one
+		if last == nil || news(&last.State, &one.State) {
+			last = &one
+			told := one
+			told.Journal = slices.DeleteFunc(slices.Clone(one.Journal), func(t release.Transition) bool { return t.Seq <= after })
+			after = max(after, one.Seq)
+			if err := each(told); err != nil {
+				return err
+			}
+		}
+		if one.Over() {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-stopped:
+			return fault.Unavailablef("the server is stopping").WithHint("the release goes on when it is started again")
+		case <-next:
+		case <-ticker.C:
+		}
+	}
+}

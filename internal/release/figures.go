@@ -1,0 +1,96 @@
+package release
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/serin-ml/serin/internal/stat"
+)
+
+// figures are what an expression uses, by name; NaN where there is none. The numbers of requests are always there.
+func (c *Condition) figures(segments []Segment) map[string]any {
+	all := map[string]any{}
+	var both []*Segment
+	for i := range segments {
+		if s := &segments[i]; s.Share > 0 && s.Share < 1 {
+			both = append(both, s)
+		}
+	}
+	for arm, of := range map[string]func(*Segment) *Arm{
+		"candidate": func(s *Segment) *Arm { return &s.Candidate },
+		"stable":    func(s *Segment) *Arm { return &s.Stable },
+	} {
+		arms := make([]*Arm, len(both))
+		for i, s := range both {
+			arms[i] = of(s)
+		}
+		all[arm+".requests"] = sumOf(arms, Errors).Z
+		for _, name := range c.names {
+			if what, ok := strings.CutPrefix(name, arm+"."); ok {
+				all[name] = figure(arms, what)
+			}
+		}
+	}
+	return all
+}
+
+// figure is one of them.
+func figure(arms []*Arm, what string) any {
+	switch what {
+	case "requests":
+		return sumOf(arms, Errors).Z
+	case "labels":
+		return sumOf(arms, Accuracy).Z
+	case "errors", "fallbacks", "accuracy", "agreement":
+		sum := sumOf(arms, Measure(what))
+		return sum.Y / sum.Z
+	case "latency.mean":
+		sum := sumOf(arms, Latency)
+		return sum.Y / sum.Z
+	case "value":
+		sums := map[string]stat.Pair{}
+		for _, a := range arms {
+			for kind, pairs := range a.Values {
+				sum := sums[kind]
+				for _, p := range pairs {
+					sum.Y += p.Y
+					sum.Z += p.Z
+				}
+				sums[kind] = sum
+			}
+		}
+		means := map[string]float64{}
+		for kind, sum := range sums {
+			if sum.Z > 0 {
+				means[kind] = sum.Y / sum.Z
+			}
+		}
+		return means
+	}
+	digits := strings.TrimPrefix(what, "latency.p") // p999 is 0.999
+	if n, err := strconv.ParseFloat("0."+digits, 64); err == nil {
+		var all stat.Sketch
+		for _, a := range arms {
+			for _, s := range a.Latencies {
+				if s != nil {
+					all.Merge(s)
+				}
+			}
+		}
+		return all.Quantile(n) / 1e6
+	}
+	return math.NaN()
+}
+
+func sumOf(arms []*Arm, measure Measure) (sum stat.Pair) {
+	for _, a := range arms {
+		if pairs := a.pairs(&Metric{Measure: measure}); pairs != nil {
+			for _, p := range pairs {
+				sum.Y += p.Y
+				sum.Z += p.Z
+			}
+		}
+	}
+	return sum
+}
