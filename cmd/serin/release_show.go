@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/serin-ml/serin/internal/api"
@@ -247,4 +248,15 @@ func showHistory(say *speaker, w io.Writer, r *api.Release) {
 		rows = append(rows, []string{when(t.At), share(t.Percent), string(t.What), oneLine(t.By), oneLine(t.Sentence)})
 	}
 	say.table(w, "AT SHARE WHAT BY SENTENCE", rows)
+	for i := range r.Hooks {
+		h := &r.Hooks[i]
+		how := "it is done"
+		if h.Err != "" {
+			how = "it failed: " + oneLine(h.Err)
+		}
+		fmt.Fprintf(w, "\nhook %s at %s took %v: %s\n", h.Hook, when(h.At), h.TookSeconds, how)
+		for said := range strings.Lines(h.Said) {
+			fmt.Fprintf(w, "  %s\n", oneLine(strings.TrimRight(said, "\n")))
+		}
+	}
 }

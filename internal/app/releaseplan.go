@@ -14,6 +14,7 @@ import (
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/measure"
 	"github.com/serin-ml/serin/internal/release"
+	"github.com/serin-ml/serin/internal/release/prometheus"
 )
 
 // planned is the time before a release whose traffic says what it would find out.
@@ -202,6 +203,9 @@ func (p *planner) says(m *release.Metric, b release.Before, one *api.PlannedMetr
 	case m.Measure == release.Expression || m.Measure == release.Query:
 		says = fmt.Sprintf("%s knows nothing of chance: it counts once it has said the same for %v", m.Name, api.Seconds(m.For.Seconds()))
 		warnings = append(warnings, "no rate of false rollbacks is promised of it: it can fail, or pass, by chance")
+		if m.Measure == release.Query {
+			warnings = append(warnings, prometheus.QueryWarnings(m.Query)...)
+		}
 		return says, warnings
 	case math.IsNaN(b.Value) && (m.Measure == release.Accuracy || m.Measure == release.Value):
 		says = fmt.Sprintf("nothing is known of %s: no outcomes came back in this hour", m.Words())

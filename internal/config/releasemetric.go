@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/release"
 )
 
@@ -281,6 +282,10 @@ func (r metricReader) expression() {
 		r.tell(".expr", "the condition is missing", "write one in CEL, like candidate.errors < 2*stable.errors")
 	case len(m.Expr) > maxExpr:
 		r.tell(".expr", fmt.Sprintf("it has %d bytes", len(m.Expr)), fmt.Sprintf("keep to %d", maxExpr))
+	default:
+		if err := release.CheckExpr(m.Expr); err != nil {
+			r.tell(".expr", err.Error(), fault.HintOf(err))
+		}
 	}
 	r.span(".for", m.For, time.Second, maxFor, "1s to 30d, like 1m")
 }
