@@ -36,6 +36,7 @@ type releases struct {
 	nudge   chan struct{}  // holds one: look at once
 	hooks   sync.WaitGroup // that run
 	stopped chan struct{}  // closed when Run ends
+	metrics *releaseMetrics
 
 	mu      sync.Mutex
 	running map[string]*life // by id
@@ -112,9 +113,12 @@ func newReleases(o releasesOptions) *releases {
 	if o.RunHook == nil {
 		o.RunHook = runHook
 	}
-	return &releases{
-		releasesOptions: o, nudge: make(chan struct{}, 1), stopped: make(chan struct{}), running: map[string]*life{}, changed: make(chan struct{}), refused: map[string]error{},
+	r := &releases{
+		releasesOptions: o, nudge: make(chan struct{}, 1), stopped: make(chan struct{}), running: map[string]*life{}, changed: make(chan struct{}),
+		refused: map[string]error{},
 	}
+	r.metrics = newReleaseMetrics(r)
+	return r
 }
 
 // Nudge makes Run look at once, and at the aliases too.
@@ -155,6 +159,7 @@ func (r *releases) Run(ctx context.Context) error {
 // Tick looks at every release once.
 func (r *releases) Tick(ctx context.Context) {
 	now := r.Now()
+	defer func() { r.metrics.ticks.Observe(max(r.Now().Sub(now), 0).Seconds()) }()
 	changed, err := r.load(ctx)
 	if err == nil && len(changed) > 0 {
 		err = r.Traffic.Refresh(ctx, changed)
