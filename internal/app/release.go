@@ -97,15 +97,16 @@ type life struct {
 
 	mu               sync.Mutex // held from a look to the end of what is written of it
 	doc              releaseDoc
-	revision, active int64     // of the documents that doc was read from, or written to
-	written          time.Time // when that was; zero: it was read, and its lease is not renewed yet
-	until            time.Time // its lease ends, by a clock that does not step
-	troubled         time.Time // since when the candidate cannot answer; zero: it can
-	told             string    // the last trouble in the log
-	aliasesAt        time.Time // when its aliases were looked at
-	hook             *hookTurn // that runs, or has ended and is not written down yet; nil: none
-	retry            time.Time // what is due is not done before
-	tries            int       // that failed, in a row
+	revision, active int64             // of the documents that doc was read from, or written to
+	written          time.Time         // when that was; zero: it was read, and its lease is not renewed yet
+	until            time.Time         // its lease ends, by a clock that does not step
+	troubled         time.Time         // since when the candidate cannot answer; zero: it can
+	told             string            // the last trouble in the log
+	segments         []release.Segment // of the last look
+	aliasesAt        time.Time         // when its aliases were looked at
+	hook             *hookTurn         // that runs, or has ended and is not written down yet; nil: none
+	retry            time.Time         // what is due is not done before
+	tries            int               // that failed, in a row
 }
 
 // newReleases makes what runs releases. Load takes up those that there are.
