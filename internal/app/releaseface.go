@@ -254,7 +254,7 @@ func (b releaseBook) Follow(ctx context.Context, id string, after int, each func
 func driftOf(r store.Reader, service string) (string, error) {
 	doc, err := getTraffic(r, service)
 	switch {
-	case fault.KindOf(err) == fault.NotFound && err != nil:
+	case fault.KindOf(err) == fault.NotFound:
 		return "", nil // it was never told of
 	case err != nil || doc.Roles == nil:
 		return "", err

@@ -62,7 +62,7 @@ func (r *releases) begin(ctx context.Context, n successor) (d releaseDoc, busy s
 // busyWith tells which release leads a service and has not ended, as a Conflict, and the revision of the document that names one which has.
 func busyWith(r store.Reader, service string) (busy string, active int64, err error) {
 	doc, err := r.Get(activeKey(service))
-	if fault.KindOf(err) == fault.NotFound && err != nil {
+	if fault.KindOf(err) == fault.NotFound {
 		return "", store.Absent, nil
 	}
 	if err != nil {
@@ -84,7 +84,7 @@ func busyWith(r store.Reader, service string) (busy string, active int64, err er
 func (r *releases) rolesOf(ctx context.Context, service string) (is *roles, err error) {
 	err = r.State.View(ctx, func(reader store.Reader) error {
 		doc, err := getTraffic(reader, service)
-		if fault.KindOf(err) == fault.NotFound && err != nil {
+		if fault.KindOf(err) == fault.NotFound {
 			_, err = findTraffic(reader, service) // which says what there is
 		}
 		is = doc.Roles

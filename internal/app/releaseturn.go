@@ -200,7 +200,7 @@ func (r *releases) moved(ctx context.Context, one *life) (string, error) {
 		}
 		v, err := r.Registry.Resolve(ctx, ref)
 		switch {
-		case fault.KindOf(err) == fault.NotFound && err != nil:
+		case fault.KindOf(err) == fault.NotFound:
 			return fmt.Sprintf("%s names nothing any more", ref), nil
 		case err != nil:
 			return "", err
