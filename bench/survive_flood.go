@@ -57,7 +57,12 @@ func flooded(ctx context.Context, dir string) (err error) {
 	defer func() { err = errors.Join(err, s.stop()) }()
 	o := load.Options{URL: "http://" + s.http + "/", Rate: floodRate, Duration: floodTime, WarmUp: 500 * time.Millisecond, MaxLag: time.Hour}
 	fmt.Printf("\n### Hostile clients, beside %d good requests a second\n\n", floodRate)
-	fmt.Println("| what | connections | closed by the server | after, at most | good requests failed | good p99 | to the p99 without | to reach |\n|---|---|---|---|---|---|---|---|")
+	sink, err := launchUpstream(ctx, sinkKind)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sink.stop()) }()
+	fmt.Println("| what | connections | closed by the server | after, at most | good requests failed | good p99 | to the p99 without | to the p99 beside | to reach |\n|---|---|---|---|---|---|---|---|---|")
 	for _, a := range []attack{
 		{fmt.Sprintf("%d connections, a byte of a header each second", lorises), slowLoris},
 		{"headers without end", headersWithoutEnd},
@@ -77,24 +82,42 @@ func flooded(ctx context.Context, dir string) (err error) {
 		if err != nil {
 			return err
 		}
+		beside, err := a.beside(ctx, sink.http, o, &closures{})
+		if err != nil {
+			return err
+		}
 		seen := &closures{}
-		attacking, stop := context.WithCancel(ctx)
-		ended := make(chan error, 1)
-		go func() { ended <- a.run(attacking, s.http, seen) }()
-		with, err := load.Run(ctx, o)
-		stop()
-		if err = errors.Join(err, <-ended); err != nil {
-			return fmt.Errorf("%s: %w", a.name, err)
+		with, err := a.beside(ctx, s.http, o, seen)
+		if err != nil {
+			return err
+		}
+		if with.Failed > 0 {
+			fmt.Fprintf(os.Stderr, "bench: failed: %s\n", problems(with.Problems))
 		}
 		longest := 0.0
 		if len(seen.took) > 0 {
 			longest = slices.Max(seen.took)
 		}
-		r := with.Latency.P99.Seconds() / without.Latency.P99.Seconds()
-		fmt.Printf("| %s | %d | %d | %s | %d | %s | %.2f | closed within 6 s, %s; p99 ≤ 1.50, %s |\n", a.name, seen.opened.Load(), seen.closed.Load(), duration(max(longest, 1e-9)),
-			with.Failed, duration(with.Latency.P99.Seconds()), r, met(seen.closed.Load() > 0 && longest <= 6), met(r <= 1.5 && with.Failed == 0))
+		p99 := with.Latency.P99.Seconds()
+		r := p99 / without.Latency.P99.Seconds()
+		fmt.Printf("| %s | %d | %d | %s | %d | %s | %.2f | %.2f | closed within 6 s, %s; p99 ≤ 1.50, %s |\n", a.name, seen.opened.Load(), seen.closed.Load(), duration(max(longest, 1e-9)),
+			with.Failed, duration(p99), r, p99/beside.Latency.P99.Seconds(), met(seen.closed.Load() > 0 && longest <= 6), met(r <= 1.5 && with.Failed == 0))
 	}
+	fmt.Println("\n\"Beside\" is the same attack on a server that reads and drops what it gets: those who attack take processors too, and here they are the same ones.")
 	return nil
+}
+
+// beside loads while an address is attacked.
+func (a *attack) beside(ctx context.Context, address string, o load.Options, seen *closures) (*load.Report, error) {
+	attacking, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- a.run(attacking, address, seen) }()
+	report, err := load.Run(ctx, o)
+	stop()
+	if err = errors.Join(err, <-ended); err != nil {
+		return nil, fmt.Errorf("%s: %w", a.name, err)
+	}
+	return report, nil
 }
 
 // slowLoris opens many connections and sends a byte of a header over each once a second. The server has five seconds for it.

@@ -35,6 +35,19 @@ func work() http.Handler {
 	})
 }
 
+// sinkKind is what those who attack a server are measured by: it drops what it reads, and closes a connection after so much of it, or so long.
+const (
+	sinkKind  = "sink"
+	sinkTakes = 64 << 10
+	sinkWaits = 5 * time.Second
+)
+
+func sink(c net.Conn) {
+	defer c.Close()
+	_ = c.SetReadDeadline(time.Now().Add(sinkWaits))
+	_, _ = io.CopyN(io.Discard, c, sinkTakes)
+}
+
 // misdeeds are upstreams that do not answer as they should: what each does with a connection once it has a request.
 var misdeeds = map[string]func(net.Conn){
 	"hangs": func(c net.Conn) { _, _ = io.Copy(io.Discard, c) },
@@ -81,13 +94,17 @@ func serveUpstream(ctx context.Context, kind string) error {
 		return errors.Join(err, l.Close())
 	}
 	defer context.AfterFunc(ctx, func() { l.Close() })()
-	if does, ok := misdeeds[kind]; ok {
+	if does, ok := misdeeds[kind]; ok || kind == sinkKind {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return nil
 			}
-			go misbehave(c, does) // until the process ends
+			if kind == sinkKind {
+				go sink(c)
+			} else {
+				go misbehave(c, does) // until the process ends
+			}
 		}
 	}
 	handler := work()

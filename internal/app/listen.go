@@ -36,7 +36,7 @@ func listen(ctx context.Context, what, addr string) (net.Listener, error) {
 
 const (
 	// streams is how many requests one connection of h2 may have open.
-	streams = 250
+	streams = 128
 	// deadPeer is after how long of silence a connection of h2 is asked whether anybody is there.
 	deadPeer = time.Minute
 )

@@ -27,7 +27,7 @@ func (s *server) reload(ctx context.Context, by string) (done api.Reloaded, err 
 	log := s.options.Log.With("by", by)
 	done, err = s.applyAnew(ctx)
 	if err != nil {
-		log.Error("the configuration is not reloaded; all stays as it was", "error", err, "hint", fault.HintOf(err))
+		log.Error("the configuration is not reloaded; all stays as it was", problem(err))
 		return done, err
 	}
 	log.Info("the configuration is reloaded", "file", done.File, "added", done.Added, "changed", done.Changed, "removed", done.Removed,

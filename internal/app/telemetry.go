@@ -33,6 +33,9 @@ const (
 	keepLog    = 400 * 24 * time.Hour
 	pruneEvery = time.Minute
 	catchUp    = 5 * time.Second
+	// followEvery is how often the log is followed where nothing is written to it. Else that is done once a second, right after the tallies:
+	// what they say is known soonest then, and each time costs a few milliseconds, in which requests wait for a processor.
+	followEvery = 2 * time.Second
 )
 
 // telemetry is what a server writes down: the log, and what is made of it.
@@ -71,36 +74,25 @@ func openTelemetry(ctx context.Context, o Options, metrics prometheus.Registerer
 	if t.sink, err = openSink(ctx, filepath.Join(o.DataDir, telemetryName), figures, t.log.End(), o.Log); err != nil {
 		return t, err
 	}
-	written := waking{t.log, make(chan struct{}, 1)}
-	t.follower = measure.NewFollower(t.log, t.sink, measure.FollowerOptions{Now: o.Now, Wake: written.wake, Stuck: t.stuck, Skipped: t.skipped})
+	written := make(chan struct{}, 1)
+	t.follower = measure.NewFollower(t.log, t.sink, measure.FollowerOptions{
+		Now: o.Now, Every: followEvery, Wake: written, Stuck: t.stuck, Skipped: t.skipped,
+	})
 	t.payloads = payload.NewStore(payload.DirDisk(o.DataDir), o.Now)
 	capture := gateway.NewCapturer(gateway.CapturerOptions{Payloads: t.payloads, Services: services, Logger: o.Log, Metrics: metrics})
 	t.shadows = shadow.NewMirror(shadow.MirrorOptions{Now: o.Now, Log: o.Log, Metrics: metrics})
 	t.recorder = gateway.NewRecorder(gateway.RecorderOptions{
-		Log: written, Now: o.Now, Logger: o.Log, Metrics: metrics, Capture: capture, Shadows: t.shadows,
+		Log: t.log, Now: o.Now, Logger: o.Log, Metrics: metrics, Capture: capture, Shadows: t.shadows,
+		Written: func() {
+			select {
+			case written <- struct{}{}:
+			default: // it will look anyway
+			}
+		},
 	})
 	t.ingest = gateway.NewIngest(gateway.IngestOptions{Log: t.log, Telemetry: known{t.sink, t.log}, Logger: o.Log, Metrics: metrics})
 	metrics.MustRegister(newMeasured(t, versions, services))
 	return t, nil
-}
-
-// waking is a log that wakes the follower when tallies are written, which is every second: releases wait for them. Whatever else is written
-// waits for the follower to look, as to read it bit by bit would cost more.
-type waking struct {
-	*disk.Log
-	wake chan struct{}
-}
-
-// Append implements gateway.Log.
-func (w waking) Append(ctx context.Context, records ...event.Record) (event.Offset, error) {
-	end, err := w.Log.Append(ctx, records...)
-	if err == nil && len(records) > 0 && (records[0].Tally != nil || records[0].Comparison != nil) {
-		select {
-		case w.wake <- struct{}{}:
-		default: // it is awake
-		}
-	}
-	return end, err
 }
 
 // tellOpening logs what was found wrong in the log. The server goes on: what is damaged is kept, and what is new is written behind it.
@@ -121,7 +113,15 @@ func (t *telemetry) stuck(err error) {
 		t.logger.Info("telemetry.db follows the log again")
 		return
 	}
-	t.logger.Error("telemetry.db cannot follow the log; answers go on, what is measured stands still", "error", err, "hint", fault.HintOf(err))
+	t.logger.Error("telemetry.db cannot follow the log; answers go on, what is measured stands still", problem(err))
+}
+
+// problem is an error in a log, and what to do about it where that is known.
+func problem(err error) slog.Attr {
+	if hint := fault.HintOf(err); hint != "" {
+		return slog.Group("", "error", err, "hint", hint)
+	}
+	return slog.Any("error", err)
 }
 
 // skipped tells of damage in the log. The view log_gaps keeps it.

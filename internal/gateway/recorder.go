@@ -28,21 +28,25 @@ type RecorderOptions struct {
 	Ticks   <-chan time.Time      // when to write; nil: every flushEvery
 	Capture *Capturer             // keeps the bodies of some; nil: of none
 	Shadows *shadow.Mirror        // whose comparisons are written as tallies are; nil: there are no shadows
+	Written func()                // called whenever tallies have been written, or were to be; nil: nobody hears
 }
 
-// DefaultQueue is how many decisions may wait: at 200 ms between writes enough for 80,000 requests a second.
+// DefaultQueue is how many decisions may wait: where they are written at the next look once a quarter of it is full, that is enough for
+// 60,000 requests a second.
 const DefaultQueue = 16384
 
 const (
-	flushEvery  = 200 * time.Millisecond // decisions
-	tallyTicks  = 5                      // ticks between two writes of tallies: a second
+	flushEvery  = 200 * time.Millisecond // the queue of decisions is looked at
+	tallyTicks  = 5                      // ticks between two writes of all that there is, at most: a second
 	flushAtEnd  = 5 * time.Second        // how long the last write may take
 	maxDecision = 1024                   // decisions in one write
 )
 
-// Recorder writes down what the gateway answers. Tallies are exact: they are appended every second, and merged and tried again when
-// that fails, so that a crash costs the last second alone. Decisions are detail: they wait in a bounded queue, and those that find no
-// room, or cannot be written, are dropped and counted. Neither ever holds up an answer.
+// Recorder writes down what the gateway answers. Tallies are exact: they are appended every second, or sooner where several users had an
+// error, and merged and tried again when that fails, so that a crash costs the last second alone. Decisions are detail: they wait in a
+// bounded queue, and those that find no room, or cannot be written, are dropped and counted. Neither ever holds up an answer. Both are
+// written together, so that requests wait for a processor once a second and not more often, unless decisions come so fast that there would
+// be no room.
 type Recorder struct {
 	options RecorderOptions
 	tallies tallies
@@ -72,6 +76,9 @@ func NewRecorder(o RecorderOptions) *Recorder {
 	}
 	if o.Metrics != nil {
 		o.Metrics.MustRegister(r.dropped, r.written)
+	}
+	if o.Written == nil {
+		r.options.Written = func() {}
 	}
 	r.tallies.from = o.Now()
 	return r
@@ -122,8 +129,11 @@ func (r *Recorder) Run(ctx context.Context) error {
 			return nil
 		case <-ticks:
 		}
-		r.writeDecisions(writing)
-		if n%tallyTicks == 0 {
+		all := n%tallyTicks == 0
+		if all || len(r.queue) >= r.options.Queue/4 {
+			r.writeDecisions(writing)
+		}
+		if all || r.tallies.press() {
 			r.writeDisagreements(writing)
 			err := r.writeTallies(writing)
 			switch failing := err != nil; {
@@ -132,6 +142,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 			case !failing && r.failing.Swap(false):
 				r.options.Logger.Info("tallies are written again")
 			}
+			r.options.Written()
 		}
 	}
 }

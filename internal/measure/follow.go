@@ -22,11 +22,12 @@ type Sink interface {
 
 // FollowerOptions tune a Follower. Zero values are the defaults.
 type FollowerOptions struct {
-	Generation uint64          // fences an earlier follower of the same sink; 0 is that of the sink
-	Batch      int             // records a transaction, at most; default 8192
-	Every      time.Duration   // how often the log's end is looked at; default 250 ms
-	Wake       <-chan struct{} // says that it is to be looked at now; nil: nobody does
-	// Wait waits until the time is over, wake says something or ctx is done; nil is a timer.
+	Generation uint64        // fences an earlier follower of the same sink; 0 is that of the sink
+	Batch      int           // records a transaction, at most; default 8192
+	Every      time.Duration // how often the log's end is looked at; default 250 ms
+	// Wake ends the wait for the next look, for who knows that there is something to read; nil: nobody does. After an error it does not.
+	Wake <-chan struct{}
+	// Wait waits until the time is over, something comes over wake, or ctx is done; nil is a timer.
 	Wait func(ctx context.Context, d time.Duration, wake <-chan struct{}) error
 	// Now is the clock for Lag; nil is time.Now.
 	Now func() time.Time

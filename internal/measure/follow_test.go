@@ -76,14 +76,31 @@ func TestTheFollowerGoesOnBehindWhatRetentionRemoved(t *testing.T) {
 	}
 }
 
+func TestAWaitEndsWhenItIsWoken(t *testing.T) {
+	wake := make(chan struct{}, 1)
+	wake <- struct{}{}
+	if err := wait(context.Background(), time.Hour, wake); err != nil {
+		t.Error(err)
+	}
+	ended, end := context.WithCancel(context.Background())
+	end()
+	if err := wait(ended, time.Hour, wake); !errors.Is(err, context.Canceled) {
+		t.Errorf("an ended context: %v", err)
+	}
+}
+
 func TestTheFollowerWaitsLongerAfterEachErrorAndRecovers(t *testing.T) {
 	l := &list{records: 3, broken: errors.New("damaged")}
 	ctx, cancel := context.WithCancel(context.Background())
 	var waits []time.Duration
 	var stuck []error
 	var f *Follower
-	f = NewFollower(l, l, FollowerOptions{Stuck: func(err error) { stuck = append(stuck, err) }, Wait: func(_ context.Context, d time.Duration, _ <-chan struct{}) error {
+	woken := make(chan struct{})
+	f = NewFollower(l, l, FollowerOptions{Stuck: func(err error) { stuck = append(stuck, err) }, Wake: woken, Wait: func(_ context.Context, d time.Duration, wake <-chan struct{}) error {
 		waits = append(waits, d)
+		if failing := len(waits) < 12; failing != (wake == nil) {
+			t.Errorf("wait %d, failing %v: that it can be ended early is wrong", len(waits), failing)
+		}
 		switch len(waits) {
 		case 11:
 			if lag := f.Lag(); lag.Err == nil || lag.Applied != 3 || l.sum != 6 {

@@ -7,3 +7,6 @@
 // All functions return the error of the system as its number, EAGAIN where nothing can be done now, and try again where a signal came
 // between.
 package socket
+
+// most is how much is moved at once: that takes the kernel some ten microseconds.
+const most = 128 << 10

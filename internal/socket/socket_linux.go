@@ -1,3 +1,5 @@
+//go:build !race
+
 package socket
 
 import (
@@ -5,9 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// most is how much is moved at once: that takes the kernel some ten microseconds.
-const most = 128 << 10
 
 // Read reads into p, which is not empty. 0 bytes are the end.
 func Read(fd uintptr, p []byte) (int, error) {
