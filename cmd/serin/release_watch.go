@@ -43,7 +43,7 @@ func (r *releaseWatchCmd) Run(ctx context.Context, c *cli, say *speaker) error {
 	case err != nil:
 		return err
 	case w.last.Phase != release.Promoted:
-		return judged{fault.Conflictf("%s is rolled back: %s", w.last.ID, oneLine(w.last.Reason)).
+		return judged{fault.Conflictf("%s is rolled back", w.last.ID).
 			WithHint("all traffic is with stable; `serin release show %s` tells all that happened", w.last.ID), exitRolledBack}
 	}
 	return nil
@@ -125,7 +125,7 @@ func (w *watcher) tell(r *api.Release) error {
 			continue
 		}
 		if !w.say.json {
-			fmt.Fprintf(&b, "%s %6s  %s\n", when(t.At), share(t.Percent), oneLine(t.Sentence))
+			fmt.Fprintf(&b, "%s %6s  %s\n", when(t.At), shareThen(t), oneLine(t.Sentence))
 			continue
 		}
 		if err := w.say.event(t); err != nil {
