@@ -33,7 +33,7 @@ func (s *server) buildReleases(ctx context.Context, c *config.Config, metrics pr
 	}
 	s.queries = newQueries(servers, s.options.Now)
 	s.releases = newReleases(releasesOptions{
-		State: s.dir.state, Traffic: s.traffic, Registry: s.dir.registry, Plane: plane{s.gateway}, Evidence: newEvidence(s.telemetry.sink), Queries: s.queries,
+		State: s.dir.state, Traffic: s.traffic, Registry: s.dir.registry, Plane: plane{s.gateway}, Evidence: newEvidence(s.telemetry.sink, s.telemetry.follower.Lag), Queries: s.queries,
 		Plan: func(name string) (release.Plan, error) { return s.settings.Load().ReleasePlan(name) },
 		Told: s.outbox.Nudge, Moved: s.follower.Nudge, Log: s.options.Log, Now: s.options.Now,
 	})
