@@ -37,6 +37,32 @@ func shareError(p stat.Pair) float64 {
 	return math.Sqrt(share * (1 - share) / p.Z)
 }
 
+// errorAsInLarger is the standard error of a difference whose arms both spread as the larger one does; 0 where that is not known. A small arm
+// may have none of the few users who fail always, or are slow, and then spreads too little to say how far it is off: one of 5% of the traffic
+// let 8% of equal candidates fail, of a stated 5%.
+func errorAsInLarger(both []stat.Stratum) float64 {
+	var arms [2][][]stat.Pair
+	var z [2]float64
+	sum := 0.0
+	for _, s := range both {
+		a, b := total([][]stat.Pair{s.A}).Z, total([][]stat.Pair{s.B}).Z
+		if weight := a * b / (a + b); weight > 0 {
+			sum += weight
+			z[0], z[1] = z[0]+a, z[1]+b
+			arms[0], arms[1] = append(arms[0], s.A), append(arms[1], s.B)
+		}
+	}
+	larger := 0
+	if z[1] > z[0] {
+		larger = 1
+	}
+	own := stat.StratifiedMean(arms[larger])
+	if math.IsInf(own.SE, 1) {
+		return 0
+	}
+	return own.SE * math.Sqrt(z[larger]/sum) // strata weigh a·b/(a+b), and that weight times 1/a + 1/b is 1
+}
+
 // counts are the observations, each of them one.
 func counts(arms [][]stat.Pair) stat.Share {
 	sum := total(arms)
