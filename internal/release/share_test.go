@@ -1,6 +1,9 @@
 package release
 
 import (
+	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/serin-ml/serin/internal/stat"
@@ -41,5 +44,63 @@ func TestASmallArmIsAsUncertainAsTheLargeOneSpreads(t *testing.T) {
 				t.Errorf("%s: %s", m.Name, v.Sentence)
 			}
 		}
+	}
+}
+
+// byThirty are clean requests of so many users with thirty each, who fall on buckets by chance.
+func byThirty(seed uint64, users int) (p Pairs) {
+	r := rand.New(rand.NewPCG(seed, 1))
+	for range users {
+		p[r.IntN(Buckets)].Z += 30
+	}
+	return p
+}
+
+// Three thousand clean requests of a hundred users do not show that one user in a hundred is not failed at all times.
+func TestAPassOfAShareRestsOnUsers(t *testing.T) {
+	for _, test := range []struct {
+		users int
+		want  Outcome
+	}{{100, Inconclusive}, {300, Inconclusive}, {3000, Pass}} {
+		for _, versus := range []bool{true, false} {
+			s := Segment{Share: 0.5}
+			s.Stable.Failed, s.Candidate.Failed = byThirty(1, test.users), byThirty(2, test.users)
+			m := Metric{Name: "errors", Measure: Errors, Versus: versus, Margin: 0.01, Limit: 0.01}
+			var kept stat.Evidence
+			v, err := Judge(m, []Segment{s}, Levels{Fail: 0.01, Pass: 0.05}, &kept)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v.Outcome != test.want || v.N < 3000 {
+				t.Errorf("%d users: %s", test.users, v.Sentence)
+			}
+		}
+	}
+}
+
+func TestUsersAreCountedByHowTheyFallOnBuckets(t *testing.T) {
+	for _, users := range []int{0, 1, 20, 300, 10_000} {
+		var ratios []float64
+		for seed := range uint64(25) {
+			p := byThirty(seed, users)
+			n := usersBehind([][]stat.Pair{p[:]})
+			if users < 2 {
+				if math.Abs(n-float64(users)) > 1e-6 {
+					t.Errorf("%v of %d", n, users)
+				}
+				continue
+			}
+			ratios = append(ratios, n/float64(users))
+		}
+		if slices.Sort(ratios); users >= 2 && (ratios[12] < 0.8 || ratios[12] > 1.25) {
+			t.Errorf("of %d users there are %.2f times as many", users, ratios[12])
+		}
+	}
+	var single Pairs // requests that are nobody's again, and spread as evenly as can be
+	for b := range single {
+		single[b].Z = 1000
+	}
+	if n := usersBehind([][]stat.Pair{single[:]}); n != 64_000 {
+		t.Errorf("%v", n)
 	}
 }
