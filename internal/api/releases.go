@@ -92,6 +92,8 @@ func (s Seconds) String() string {
 		unit = time.Hour
 	case d >= time.Hour:
 		unit = time.Minute
+	case d >= 10*time.Minute:
+		unit = time.Minute
 	case d >= time.Minute:
 		unit = time.Second
 	case d >= time.Second:

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/serin-ml/serin/internal/config"
-	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/gateway"
 	"github.com/serin-ml/serin/internal/predict"
 	"github.com/serin-ml/serin/internal/registry"
@@ -277,7 +276,7 @@ func (f *follower) open(ctx context.Context, s *followed) error {
 			return err
 		}
 		if before := s.variant.Err(); before == nil || before.Error() != err.Error() {
-			f.log.Error("an upstream cannot be asked yet", "service", s.service().Name(), "variant", s.variant.Name(), "error", err, "hint", fault.HintOf(err))
+			f.log.Error("an upstream cannot be asked yet", "service", s.service().Name(), "variant", s.variant.Name(), problem(err))
 		}
 		s.failed = now
 		s.variant.Fail(err)

@@ -33,8 +33,10 @@ const lostAfter = 5 * time.Second
 // whoever comes too late reads anew. Looking is what renews a lease. Who cannot look, or cannot write, leaves it to end.
 type releases struct {
 	releasesOptions
-	nudge chan struct{}  // holds one: look at once
-	hooks sync.WaitGroup // that run
+	nudge   chan struct{}  // holds one: look at once
+	hooks   sync.WaitGroup // that run
+	stopped chan struct{}  // closed when Run ends
+	metrics *releaseMetrics
 
 	mu      sync.Mutex
 	running map[string]*life // by id
@@ -95,15 +97,16 @@ type life struct {
 
 	mu               sync.Mutex // held from a look to the end of what is written of it
 	doc              releaseDoc
-	revision, active int64     // of the documents that doc was read from, or written to
-	written          time.Time // when that was; zero: it was read, and its lease is not renewed yet
-	until            time.Time // its lease ends, by a clock that does not step
-	troubled         time.Time // since when the candidate cannot answer; zero: it can
-	told             string    // the last trouble in the log
-	aliasesAt        time.Time // when its aliases were looked at
-	hook             *hookTurn // that runs, or has ended and is not written down yet; nil: none
-	retry            time.Time // what is due is not done before
-	tries            int       // that failed, in a row
+	revision, active int64             // of the documents that doc was read from, or written to
+	written          time.Time         // when that was; zero: it was read, and its lease is not renewed yet
+	until            time.Time         // its lease ends, by a clock that does not step
+	troubled         time.Time         // since when the candidate cannot answer; zero: it can
+	told             string            // the last trouble in the log
+	segments         []release.Segment // of the last look
+	aliasesAt        time.Time         // when its aliases were looked at
+	hook             *hookTurn         // that runs, or has ended and is not written down yet; nil: none
+	retry            time.Time         // what is due is not done before
+	tries            int               // that failed, in a row
 }
 
 // newReleases makes what runs releases. Load takes up those that there are.
@@ -111,9 +114,12 @@ func newReleases(o releasesOptions) *releases {
 	if o.RunHook == nil {
 		o.RunHook = runHook
 	}
-	return &releases{
-		releasesOptions: o, nudge: make(chan struct{}, 1), running: map[string]*life{}, changed: make(chan struct{}), refused: map[string]error{},
+	r := &releases{
+		releasesOptions: o, nudge: make(chan struct{}, 1), stopped: make(chan struct{}), running: map[string]*life{}, changed: make(chan struct{}),
+		refused: map[string]error{},
 	}
+	r.metrics = newReleaseMetrics(r)
+	return r
 }
 
 // Nudge makes Run look at once, and at the aliases too.
@@ -134,9 +140,10 @@ func (r *releases) hasten() {
 	}
 }
 
-// Run runs releases until ctx ends. Hooks that run then are cut off, and run again, with the same keys, when somebody takes the releases up.
+// Run runs releases until ctx ends; it is called once. Hooks that run then are cut off, and run again, with the same keys, when somebody takes the releases up.
 func (r *releases) Run(ctx context.Context) error {
 	defer r.hooks.Wait()
+	defer close(r.stopped)
 	ticker := time.NewTicker(releaseEvery)
 	defer ticker.Stop()
 	for {
@@ -153,6 +160,7 @@ func (r *releases) Run(ctx context.Context) error {
 // Tick looks at every release once.
 func (r *releases) Tick(ctx context.Context) {
 	now := r.Now()
+	defer func() { r.metrics.ticks.Observe(max(r.Now().Sub(now), 0).Seconds()) }()
 	changed, err := r.load(ctx)
 	if err == nil && len(changed) > 0 {
 		err = r.Traffic.Refresh(ctx, changed)

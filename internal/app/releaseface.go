@@ -175,7 +175,7 @@ func (r *releases) Follow(ctx context.Context, id string, after int, each func(a
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return r.changed
-	}, each)
+	}, r.stopped, each)
 }
 
 // shown is a release that is under way, as it stands.
@@ -234,12 +234,12 @@ func (b releaseBook) Release(ctx context.Context, named string) (one api.Release
 		if err != nil {
 			return err
 		}
-		drifts, err := driftsOf(r)
+		drift, err := driftOf(r, d.State.Plan.Service)
 		if err != nil {
 			return err
 		}
 		journal, err := journalOf(r, id, 0)
-		one = shownRelease(&d, drifts[d.State.Plan.Service], journal)
+		one = shownRelease(&d, drift, journal)
 		return err
 	})
 	return one, err
@@ -247,7 +247,19 @@ func (b releaseBook) Release(ctx context.Context, named string) (one api.Release
 
 // Follow implements api.Releases.
 func (b releaseBook) Follow(ctx context.Context, id string, after int, each func(api.Release) error) error {
-	return followRelease(ctx, id, after, b.Release, func() <-chan struct{} { return nil }, each)
+	return followRelease(ctx, id, after, b.Release, func() <-chan struct{} { return nil }, nil, each)
+}
+
+// driftOf tells how a service differs from the file, "" if it does not.
+func driftOf(r store.Reader, service string) (string, error) {
+	doc, err := getTraffic(r, service)
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		return "", nil // it was never told of
+	case err != nil || doc.Roles == nil:
+		return "", err
+	}
+	return doc.Roles.drift(), nil
 }
 
 // driftsOf tells how services differ from the file.
@@ -270,7 +282,7 @@ func shownRelease(d *releaseDoc, drift string, journal []release.Transition) api
 }
 
 // followRelease tells of a release as it goes on. Whoever is told waits for changed, and looks by itself besides, for what another process writes.
-func followRelease(ctx context.Context, named string, after int, read func(context.Context, string) (api.Release, error), changed func() <-chan struct{}, each func(api.Release) error) error {
+func followRelease(ctx context.Context, named string, after int, read func(context.Context, string) (api.Release, error), changed func() <-chan struct{}, stopped <-chan struct{}, each func(api.Release) error) error {
 	ticker := time.NewTicker(releaseEvery)
 	defer ticker.Stop()
 	var last *api.Release
@@ -296,6 +308,8 @@ func followRelease(ctx context.Context, named string, after int, read func(conte
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-stopped:
+			return fault.Unavailablef("the server is stopping").WithHint("the release goes on when it is started again")
 		case <-next:
 		case <-ticker.C:
 		}

@@ -162,7 +162,9 @@ func execHook(ctx context.Context, argv []string, about hookAbout) (said string,
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	c.WaitDelay = hookGrace
-	err = c.Run()
+	if err = c.Run(); errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // it succeeded, and what it has started goes on with its output
+	}
 	if err != nil {
 		err = fault.Unavailablef("%s: %w%s", argv[0], err, lastLine(out.String()))
 	}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
+
+	prom "github.com/prometheus/client_golang/prometheus"
 
 	"github.com/serin-ml/serin/internal/api"
 	"github.com/serin-ml/serin/internal/config"
@@ -13,21 +16,28 @@ import (
 	"github.com/serin-ml/serin/internal/notify/email"
 	"github.com/serin-ml/serin/internal/notify/webhook"
 	"github.com/serin-ml/serin/internal/release"
+	"github.com/serin-ml/serin/internal/release/prometheus"
 )
 
 // buildReleases makes what runs releases and tells people of them, and reads those that are under way, so that what they pin is pinned from
 // the first look of the follower on.
-func (s *server) buildReleases(ctx context.Context, c *config.Config) error {
+func (s *server) buildReleases(ctx context.Context, c *config.Config, metrics prom.Registerer) error {
 	senders, err := sendersOf(c)
 	if err != nil {
 		return err
 	}
 	s.outbox = notify.New(notify.Options{State: s.dir.state, Senders: senders, Log: s.options.Log, Now: s.options.Now})
+	servers, err := serversOf(c)
+	if err != nil {
+		return err
+	}
+	s.queries = newQueries(servers, s.options.Now)
 	s.releases = newReleases(releasesOptions{
-		State: s.dir.state, Traffic: s.traffic, Registry: s.dir.registry, Plane: plane{s.gateway}, Evidence: newEvidence(s.telemetry.sink),
+		State: s.dir.state, Traffic: s.traffic, Registry: s.dir.registry, Plane: plane{s.gateway}, Evidence: newEvidence(s.telemetry.sink, s.telemetry.follower.Lag), Queries: s.queries,
 		Plan: func(name string) (release.Plan, error) { return s.settings.Load().ReleasePlan(name) },
 		Told: s.outbox.Nudge, Moved: s.follower.Nudge, Log: s.options.Log, Now: s.options.Now,
 	})
+	metrics.MustRegister(s.releases.metrics)
 	s.follower.pinned = s.releases.pinned
 	return s.releases.Load(ctx)
 }
@@ -52,6 +62,42 @@ func (r releaser) PlanRelease(ctx context.Context, name string) (api.ReleasePlan
 func (s *server) changed() {
 	s.releases.Nudge()
 	s.follower.Nudge()
+}
+
+// toldAnew is what a configuration says of those who are told, and asked, besides the services.
+type toldAnew struct {
+	senders []notify.Sender
+	servers map[string]asker
+}
+
+// tellAnew makes what a new configuration names; release uses it.
+func tellAnew(c *config.Config) (t toldAnew, err error) {
+	if t.senders, err = sendersOf(c); err == nil {
+		t.servers, err = serversOf(c)
+	}
+	return t, err
+}
+
+// adoptTold lets what tellAnew made take the place of what there was. Servers that stay as they are keep what they have answered.
+func (s *server) adoptTold(before, c *config.Config, t toldAnew) {
+	s.outbox.SetSenders(t.senders)
+	if !reflect.DeepEqual(before.Prometheus, c.Prometheus) {
+		s.queries.setServers(t.servers)
+	}
+}
+
+// serversOf makes the Prometheus servers that a configuration names. None is asked yet.
+func serversOf(c *config.Config) (map[string]asker, error) {
+	servers := map[string]asker{}
+	for i := range c.Prometheus {
+		p := &c.Prometheus[i]
+		server, err := prometheus.New(prometheus.Options{URL: p.URL, BearerFile: p.BearerFile, Timeout: p.Timeout})
+		if err != nil {
+			return nil, fault.New(fault.KindOf(err), "prometheus %s: %w", p.Name, err)
+		}
+		servers[p.Name] = server
+	}
+	return servers, nil
 }
 
 // sendersOf makes the ways of telling people that a configuration names.

@@ -27,7 +27,7 @@ func (s *server) reload(ctx context.Context, by string) (done api.Reloaded, err 
 	log := s.options.Log.With("by", by)
 	done, err = s.applyAnew(ctx)
 	if err != nil {
-		log.Error("the configuration is not reloaded; all stays as it was", "error", err, "hint", fault.HintOf(err))
+		log.Error("the configuration is not reloaded; all stays as it was", problem(err))
 		return done, err
 	}
 	log.Info("the configuration is reloaded", "file", done.File, "added", done.Added, "changed", done.Changed, "removed", done.Removed,
@@ -52,7 +52,7 @@ func (s *server) applyAnew(ctx context.Context) (done api.Reloaded, err error) {
 	}
 	defer s.follower.give()
 	changed, mistakes := s.changedKeys(c)
-	senders, err := sendersOf(c)
+	told, err := tellAnew(c)
 	if err != nil {
 		mistakes = append(mistakes, err)
 	}
@@ -72,8 +72,8 @@ func (s *server) applyAnew(ctx context.Context) (done api.Reloaded, err error) {
 	err = s.traffic.Redeclare(context.WithoutCancel(ctx), declaredBy(c), p.weigh, func() {
 		s.follower.adopt(p)
 		s.names.Configure(c)
+		s.adoptTold(s.settings.Load(), c, told)
 		s.settings.Store(c)
-		s.outbox.SetSenders(senders)
 	})
 	s.releases.hasten()
 	p.told.File, p.told.Server = file, changed
@@ -93,6 +93,14 @@ func (s *server) changedKeys(c *config.Config) (changed []string, mistakes []err
 				WithHint("restart the server to change what is named above, or put it back to reload the rest"))
 		}
 		changed = append(changed, k.key)
+	}
+	for _, k := range []struct {
+		key      string
+		old, new any
+	}{{"releases", before.Releases, c.Releases}, {"notify", before.Notify, c.Notify}, {"prometheus", before.Prometheus, c.Prometheus}} {
+		if reflect.ValueOf(k.old).Len()+reflect.ValueOf(k.new).Len() > 0 && !reflect.DeepEqual(k.old, k.new) {
+			changed = append(changed, k.key)
+		}
 	}
 	if body := largestBody(c); body > s.grpcBody {
 		mistakes = append(mistakes, fault.Conflictf("limits.bodyBytes would be %v, and gRPC takes %v: its bound holds from the start of the server on", config.Size(body), config.Size(s.grpcBody)).

@@ -76,6 +76,7 @@ type server struct {
 	telemetry *telemetry
 	traffic   *trafficState
 	releases  *releases
+	queries   *queries
 	outbox    *notify.Outbox
 	control   http.Handler // behind nothing: for the socket
 	guard     api.Guard    // before control on TCP
@@ -131,7 +132,7 @@ func (s *server) build(ctx context.Context) (err error) {
 	s.parting = &parting{Handler: s.gateway}
 	s.follower.serve(s.gateway)
 	s.traffic = newTrafficState(s.dir.state, s.options.Now, s.applyTraffic)
-	if err := s.buildReleases(ctx, c); err != nil {
+	if err := s.buildReleases(ctx, c, metrics); err != nil {
 		return err
 	}
 	if err := s.traffic.Declare(ctx, declaredBy(c)); err != nil {
@@ -220,6 +221,7 @@ func (s *server) run(ctx context.Context) (err error) {
 	g.Go(func() error { return s.traffic.Run(parts, s.options.Log) })
 	g.Go(func() error { return s.traffic.leases.Run(parts, s.options.Log) })
 	g.Go(func() error { return s.releases.Run(parts) })
+	g.Go(func() error { return s.queries.Run(parts) })
 	g.Go(func() error { return s.outbox.Run(parts) })
 	g.Go(func() error { s.reloadOnHangup(parts); return nil })
 	g.Go(func() error { s.sweep(parts); return nil })

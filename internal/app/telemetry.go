@@ -113,7 +113,15 @@ func (t *telemetry) stuck(err error) {
 		t.logger.Info("telemetry.db follows the log again")
 		return
 	}
-	t.logger.Error("telemetry.db cannot follow the log; answers go on, what is measured stands still", "error", err, "hint", fault.HintOf(err))
+	t.logger.Error("telemetry.db cannot follow the log; answers go on, what is measured stands still", problem(err))
+}
+
+// problem is an error in a log, and what to do about it where that is known.
+func problem(err error) slog.Attr {
+	if hint := fault.HintOf(err); hint != "" {
+		return slog.Group("", "error", err, "hint", hint)
+	}
+	return slog.Any("error", err)
 }
 
 // skipped tells of damage in the log. The view log_gaps keeps it.

@@ -46,6 +46,9 @@ type Server struct {
 // and ErrorLog. h is also what serves h2, and must speak it without TLS (http.Protocols). It is the server's from then on.
 func NewServer(h *http.Server) *Server {
 	h.ConnState = ConnState
+	if h.MaxHeaderBytes <= 0 {
+		h.MaxHeaderBytes = http.DefaultMaxHeaderBytes
+	}
 	s := &Server{
 		http: h, passed: newHandover(), every: longestTick, begin: time.Now(),
 		listeners: map[net.Listener]struct{}{}, stop: make(chan struct{}), left: make(chan struct{}, 1),

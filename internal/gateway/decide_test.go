@@ -305,6 +305,7 @@ func TestTalliesOutliveALogThatFails(t *testing.T) {
 			ticks <- time.Now()
 		}
 	}
+	ticks <- time.Now() // what belongs to the one before is done
 	s.log.fail(nil)
 	s.ask(t, "", oneRow)
 	stop()
@@ -385,9 +386,48 @@ func TestFirstErrorsAreCountedByUnit(t *testing.T) {
 	s.service.SetPolicy(s.policy(t, weights(t, "stable", "1"), 2))
 	s.ask(t, "user-0", fmt.Sprintf(`{"data": {"ndarray": [[%d, 0]]}}`, errs))
 	s.write(t)
+	if got := s.log.policies(); len(got) != 1 || !got[7] {
+		t.Errorf("tallies are of policies %v", got)
+	}
 	if n := s.log.tallied()["stable"].FirstErrors; n != 5 {
 		t.Errorf("%d first errors, want 4 in the first epoch and one in the second", n)
 	}
+}
+
+func TestErrorsOfSeveralUsersAreTalliedSoon(t *testing.T) {
+	for users, soon := range map[int]bool{pressing - 1: false, pressing: true} {
+		s := newSplit(t, traffic.Spec{Weights: weights(t, "stable", "1"), Sticky: byUser}, 0)
+		ticks := make(chan time.Time)
+		s.recorder.options.Ticks = ticks
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.recorder.Run(ctx) }()
+		for i := range 20 {
+			s.ask(t, fmt.Sprintf("user-%d", i%users), fmt.Sprintf(`{"data": {"ndarray": [[%d, 0]]}}`, errs))
+		}
+		ticks <- time.Now()
+		ticks <- time.Now() // what belongs to the one before is written
+		if written := s.log.tallied()["stable"] != nil; written != soon {
+			t.Errorf("errors of %d users: tallied at once: %v", users, written)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// policies are the policy versions of the tallies.
+func (m *memory) policies() map[uint64]bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := map[uint64]bool{}
+	for _, r := range m.records {
+		if r.Tally != nil {
+			all[r.Tally.PolicyVersion] = true
+		}
+	}
+	return all
 }
 
 // A reload makes a service anew, in the same epoch. Nothing may hold on to the one before, which has models.

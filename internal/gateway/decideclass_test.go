@@ -161,6 +161,9 @@ func TestANamedVersionGoesAroundTheWeights(t *testing.T) {
 		}
 	}
 	s.write(t)
+	if got := s.log.policies(); len(got) != 1 || !got[0] {
+		t.Errorf("tallies of what no weights drew are of policies %v", got)
+	}
 	for _, d := range s.log.decisions() {
 		if d.Assigned != "canary" || d.Reason != event.Match || d.Propensity != 1 {
 			t.Errorf("%+v", d)
@@ -179,6 +182,9 @@ func TestFailoverHidesNoOtherReason(t *testing.T) {
 	d := s.log.decisions()[0]
 	if d.Assigned != "canary" || d.Answered != "stable" || d.Reason != event.ByHand {
 		t.Errorf("a unit that set its cookie by hand is in the comparison: %+v", d)
+	}
+	if got := s.log.policies(); len(got) != 1 || !got[0] {
+		t.Errorf("its tallies are of policies %v", got)
 	}
 }
 

@@ -37,15 +37,16 @@ const DefaultQueue = 16384
 
 const (
 	flushEvery  = 200 * time.Millisecond // the queue of decisions is looked at
-	tallyTicks  = 5                      // ticks between two writes of all that there is: a second
+	tallyTicks  = 5                      // ticks between two writes of all that there is, at most: a second
 	flushAtEnd  = 5 * time.Second        // how long the last write may take
 	maxDecision = 1024                   // decisions in one write
 )
 
-// Recorder writes down what the gateway answers. Tallies are exact: they are appended every second, and merged and tried again when
-// that fails, so that a crash costs the last second alone. Decisions are detail: they wait in a bounded queue, and those that find no
-// room, or cannot be written, are dropped and counted. Neither ever holds up an answer. Both are written together, so that requests wait
-// for a processor once a second and not more often, unless decisions come so fast that there would be no room.
+// Recorder writes down what the gateway answers. Tallies are exact: they are appended every second, or sooner where several users had an
+// error, and merged and tried again when that fails, so that a crash costs the last second alone. Decisions are detail: they wait in a
+// bounded queue, and those that find no room, or cannot be written, are dropped and counted. Neither ever holds up an answer. Both are
+// written together, so that requests wait for a processor once a second and not more often, unless decisions come so fast that there would
+// be no room.
 type Recorder struct {
 	options RecorderOptions
 	tallies tallies
@@ -132,7 +133,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 		if all || len(r.queue) >= r.options.Queue/4 {
 			r.writeDecisions(writing)
 		}
-		if all {
+		if all || r.tallies.press() {
 			r.writeDisagreements(writing)
 			err := r.writeTallies(writing)
 			switch failing := err != nil; {

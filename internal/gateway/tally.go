@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/serin-ml/serin/internal/event"
@@ -13,9 +14,17 @@ type tallies struct {
 	shards [tallyShards]tallyShard
 	mu     sync.Mutex
 	from   time.Time // when the counting of this interval began
+
+	firsts atomic.Uint64 // units that had their first error in this interval
 }
 
 const tallyShards = 8
+
+// pressing is how many first errors are not kept back until the second is over: a variant that fails is to be found soon.
+const pressing = 5
+
+// press tells whether what was counted should be written now.
+func (t *tallies) press() bool { return t.firsts.Load() >= pressing }
 
 type tallyShard struct {
 	mu    sync.Mutex
@@ -87,6 +96,7 @@ func (t *tallies) add(d *decision, status int, took time.Duration) {
 		cell.Errors[class]++
 		if class != event.Client && class != event.Gone && s.first(d, key.epoch) {
 			cell.FirstErrors++
+			t.firsts.Add(1)
 		}
 		return
 	}
@@ -162,6 +172,7 @@ func classOfError(status int, d *decision) (class event.ErrorClass, failed bool)
 func (t *tallies) take(now time.Time) []keyed {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.firsts.Store(0)
 	var all []keyed
 	for i := range t.shards {
 		s := &t.shards[i]

@@ -151,7 +151,14 @@ func (m *multiplexed) request(r *Request, f *flow) (*http.Request, error) {
 		}
 	case len(r.Body) > 0:
 		request.ContentLength = int64(len(r.Body))
-		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.Body)), nil }
+		// The body is its owner's again once the exchange is over, and net/http does not wait for who reads when a request is called off.
+		request.GetBody = func() (io.ReadCloser, error) {
+			if f.source != nil {
+				f.source.end()
+			}
+			f.source = &source{from: bytes.NewReader(r.Body)}
+			return f.source, nil
+		}
 		request.Body, _ = request.GetBody()
 	}
 	return request, nil

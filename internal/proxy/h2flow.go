@@ -21,7 +21,7 @@ type flow struct {
 	rest    time.Time     // the deadline, where the rest of an answer is read: the timer runs only then. Zero: there is none
 	silence time.Duration // how long a stream may say nothing; 0: for ever
 
-	source *source // of the request's body, where it is a stream
+	source *source // of the request's body; nil: it has none
 	answer *http.Response
 	body   io.ReadCloser
 	watch  func() bool // ends what closes body when the exchange is cancelled; nil: there is no body

@@ -36,17 +36,11 @@ func Foresee(m Metric, b Before, share float64, l Levels) (float64, error) {
 
 // passing returns whether a metric passes after so many observations.
 func (m *Metric) passing(b Before, share float64, l Levels) (func(n float64) bool, error) {
-	level := l.Pass
-	if m.Quantile > 0 {
-		if level /= 2; m.Versus { // as judgeQuantile shares it out
-			level /= 2
-		}
-	}
-	mean, err := stat.NewMeanSequence(level, tuneMeans)
+	mean, err := stat.NewMeanSequence(l.Pass, tuneMeans)
 	if err != nil {
 		return nil, err
 	}
-	exact, err := stat.NewShareSequence(level, tuneShares)
+	exact, err := stat.NewShareSequence(l.Pass, tuneShares)
 	if err != nil {
 		return nil, err
 	}
@@ -58,23 +52,27 @@ func (m *Metric) passing(b Before, share float64, l Levels) (func(n float64) boo
 		return smaller >= float64(m.minSample())
 	}
 	switch {
-	case m.Quantile > 0 && b.Latency == nil:
+	case m.Quantile > 0 && (b.Latency == nil || b.Latency.Count() == 0):
 		return func(float64) bool { return false }, nil
-	case m.Quantile > 0 && m.Versus:
-		return func(n float64) bool {
-			low, _ := around(b.Latency, m.Quantile, n*(1-share), mean)
-			_, high := around(b.Latency, m.Quantile, n*share, mean)
-			return enough(n) && high-low <= m.Margin
-		}, nil
 	case m.Quantile > 0:
-		atMost, _ := b.Latency.CountAtMost(m.Limit * 1e6)
-		slow := 1 - float64(atMost)/float64(b.Latency.Count())
-		return func(n float64) bool { return enough(n) && highest(slow, n*share, mean, exact) <= 1-m.Quantile }, nil
+		limit := m.Limit * 1e6
+		if m.Versus {
+			limit = b.Latency.Quantile(m.Quantile) + m.Margin*1e6
+		}
+		atMost, _ := b.Latency.CountAtMost(limit)
+		fewer := float64(atMost)/float64(b.Latency.Count()) - m.Quantile // answers beyond the limit than may be
+		return func(n float64) bool {
+			counted, part := n*share, 1/(n*share)
+			if m.Versus {
+				counted, part = n, part+1/(n*(1-share))
+			}
+			return enough(n) && fewer > mean.OneSidedMultiplier(uint64(counted))*math.Sqrt(spreadOf(m.Quantile)*part)
+		}, nil
 	case m.Versus:
 		return func(n float64) bool {
 			one, two := n*(1-share), n*share
 			if m.isShare() && scarce(b.Value, min(one, two)) {
-				_, high := m.worse(exact.Difference(expected(b.Value, one), expected(b.Value, two)))
+				_, high := m.mirror(limits(exact.Difference(expected(b.Value, one), expected(b.Value, two))))
 				return enough(n) && high <= m.Margin
 			}
 			e := stat.Estimate{SE: math.Sqrt(m.variance(b) * (1/one + 1/two)), N: uint64(n)}
@@ -84,7 +82,7 @@ func (m *Metric) passing(b Before, share float64, l Levels) (func(n float64) boo
 	return func(n float64) bool {
 		n *= share
 		if m.isShare() && scarce(b.Value, n) {
-			_, high := m.worse(exact.Interval(expected(b.Value, n)))
+			_, high := m.mirror(limits(exact.Interval(expected(b.Value, n))))
 			return enough(n/share) && high <= -m.better()*m.Limit
 		}
 		e := stat.Estimate{Value: -m.better() * b.Value, SE: math.Sqrt(m.variance(b) / n), N: uint64(n)}
@@ -137,14 +135,14 @@ func (m *Metric) failing(b Before, share, n float64, l Levels) (func(harm float6
 		}
 		return func(harm float64) bool {
 			e, err := test.LogEMore(1, uint64(b.Value*one), uint64(min(b.Value+harm, 1)*two))
-			return err == nil && e >= -math.Log(l.Fail)
+			return err == nil && e >= -math.Log(l.Fail*usersPart)
 		}, nil
 	}
 	if m.Versus {
 		return func(harm float64) bool {
 			worse := b.Value - m.better()*harm
 			if m.isShare() && scarce(b.Value, min(one, two)) {
-				low, _ := m.worse(exact.Difference(expected(b.Value, Buckets), expected(worse, Buckets)))
+				low, _ := m.mirror(limits(exact.Difference(expected(b.Value, Buckets), expected(worse, Buckets))))
 				return low > m.Tolerate
 			}
 			e := stat.Estimate{Value: harm, SE: math.Sqrt(variance(b.Value)/one + variance(worse)/two), N: uint64(n)}
@@ -154,7 +152,7 @@ func (m *Metric) failing(b Before, share, n float64, l Levels) (func(harm float6
 	return func(harm float64) bool {
 		worse := m.Limit - m.better()*harm
 		if m.isShare() && scarce(worse, two) {
-			low, _ := m.worse(exact.Interval(expected(worse, Buckets)))
+			low, _ := m.mirror(limits(exact.Interval(expected(worse, Buckets))))
 			return low > -m.better()*m.Limit
 		}
 		e := stat.Estimate{Value: -m.better() * worse, SE: math.Sqrt(variance(worse) / two), N: uint64(two)}
@@ -187,23 +185,6 @@ func scarce(p, n float64) bool {
 	return min(carried(p*n), carried((1-p)*n)) < stat.MinEvents
 }
 
-// highest is up to where a share can be after n observations.
-func highest(p, n float64, mean stat.MeanSequence, exact stat.ShareSequence) float64 {
-	if scarce(p, n) {
-		return exact.Interval(expected(p, n)).High
-	}
-	return mean.AtMost(stat.Estimate{Value: p, SE: math.Sqrt(spreadOf(p) / n), N: uint64(n)}).High
-}
-
-// around returns between which times, in seconds, the quantile p of a sketch's distribution is known to be after n observations.
-func around(s *stat.Sketch, p, n float64, mean stat.MeanSequence) (low, high float64) {
-	off := mean.OneSidedMultiplier(uint64(max(n, 1))) * math.Sqrt(p*(1-p)/max(n, 1))
-	if p+off >= 1 || s.Count() == 0 {
-		return 0, math.Inf(1)
-	}
-	return s.Quantile(max(p-off, 0)) / 1e6, s.Quantile(p+off) / 1e6
-}
-
 // first returns the smallest number of from to most for which enough holds, to a thousandth; it holds for all larger ones. It is most where it
 // holds for none.
 func first(from, most float64, enough func(float64) bool) float64 {
@@ -226,5 +207,4 @@ func first(from, most float64, enough func(float64) bool) float64 {
 	return high
 }
 
-// worse returns the limits of how much worse a value is: of the value itself where less is better, else mirrored.
-func (m *Metric) worse(i stat.Interval) (low, high float64) { return m.mirror(i.Low, i.High) }
+func limits(i stat.Interval) (low, high float64) { return i.Low, i.High }

@@ -238,33 +238,23 @@ func atLeast(se, least float64) float64 {
 // search looks from a cell downwards (-1) or upwards (1) for the nearest at which z shows something; ok tells whether there is one. What z
 // shows at one cell it shows at those beyond.
 func (t *tails) search(from, direction int, shows func(z float64) bool) (cell int, ok bool) {
-	last := math.MaxInt
+	last := from
 	for _, tail := range t.arms[ofCandidate] {
 		if direction < 0 {
 			last = min(last, tail.Lowest()-1)
 		} else {
-			last = min(last, -tail.Highest())
+			last = max(last, tail.Highest())
 		}
-	}
-	if direction > 0 {
-		last = -last
-	}
-	if shows(t.z(from)) {
-		return from, true
 	}
 	near, far := from, from // z shows nothing at near
-	for step := direction; ; step *= 2 {
-		far = near + step
-		if far*direction > last*direction {
-			far = last
-		}
-		if shows(t.z(far)) {
-			break
-		}
+	for step := direction; !shows(t.z(far)); step *= 2 {
 		if far == last {
 			return 0, false
 		}
 		near = far
+		if far += step; (far-last)*direction > 0 {
+			far = last
+		}
 	}
 	for (far-near)*direction > 1 {
 		if middle := near + (far-near)/2; shows(t.z(middle)) {

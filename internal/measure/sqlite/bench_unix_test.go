@@ -64,7 +64,7 @@ func BenchmarkTallies(b *testing.B) {
 		t := tally(start.Add(time.Duration(i/192)*time.Second), 5, 1000+float64(i%997))
 		t.Bucket, t.Variant = uint8(i%64), "v"+strconv.Itoa(i/64%3)
 		t.Latency.Add(float64(500 + i%5000))
-		t.Labels = map[string]uint64{"0": 3, "1": 2}
+		t.Labels, t.PolicyVersion = map[string]uint64{"0": 3, "1": 2}, 7
 		records = append(records, event.Record{Tally: t})
 	}
 	batches, _ := numbered(0, records)

@@ -155,30 +155,36 @@ func (s *Sink) retellShadows(ctx context.Context, w *watch) error {
 		if of.Service != w.Service {
 			continue
 		}
-		rows, err := s.conn.QueryContext(ctx, query, id, minuteText(measure.Minute(w.Since)))
-		if err != nil {
+		if err := s.bodies(ctx, func(body []byte) error {
+			c, err := parseComparison(body)
+			if err == nil {
+				w.Shadow(measure.ShadowMinute{Minute: measure.Minute(c.From), Shadow: of}, c)
+			}
 			return err
-		}
-		for rows.Next() {
-			var body []byte
-			if err = rows.Scan(&body); err != nil {
-				break
-			}
-			var c *event.Comparison
-			if c, err = parseComparison(body); err != nil {
-				break
-			}
-			w.Shadow(measure.ShadowMinute{Minute: measure.Minute(c.From), Shadow: of}, c)
-		}
-		if err == nil {
-			err = rows.Err()
-		}
-		_ = rows.Close()
-		if err != nil {
+		}, query, id, minuteText(measure.Minute(w.Since))); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// bodies calls use for each body that a query finds.
+func (s *Sink) bodies(ctx context.Context, use func([]byte) error, query string, args ...any) error {
+	rows, err := s.conn.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var body []byte
+		if err := rows.Scan(&body); err != nil {
+			return err
+		}
+		if err := use(body); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 // Judged returns the disagreements that verified feedback has judged: see Reader.Judged.

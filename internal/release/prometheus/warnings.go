@@ -8,7 +8,7 @@ import (
 // Labels that tell what a query is about. Names differ between exporters; these are the common ones.
 var (
 	statusLabels  = []string{"status", "code", "status_code", "statuscode", "http_status", "http_status_code", "http_response_status_code", "response_code", "response_code_class", "status_class", "grpc_code", "class", "outcome", "result"}
-	variantLabels = []string{"variant", "version", "model_version", "app_version", "service_version", "revision", "track", "release", "canary", "color", "deployment", "workload", "destination_workload", "pod", "instance", "job", "predictor_name", "upstream", "backend"}
+	variantLabels = []string{"variant", "version", "model_version", "app_version", "service_version", "revision", "track", "release", "canary", "deployment", "workload", "destination_workload", "pod", "instance", "job", "predictor_name", "upstream", "backend"}
 	counters      = []string{"_total", "_sum", "_count", "_bucket"}
 )
 
