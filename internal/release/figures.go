@@ -8,27 +8,34 @@ import (
 	"github.com/serin-ml/serin/internal/stat"
 )
 
-// figures are what an expression uses, by name; NaN where there is none. The numbers of requests are always there.
-func (c *Condition) figures(segments []Segment) map[string]any {
-	all := map[string]any{}
-	var both []*Segment
+// byArm are the arms of the segments in which both had a share, by the names that expressions have for them.
+func byArm(segments []Segment) map[string][]*Arm {
+	arms := map[string][]*Arm{}
 	for i := range segments {
 		if s := &segments[i]; s.Share > 0 && s.Share < 1 {
-			both = append(both, s)
+			arms["stable"], arms["candidate"] = append(arms["stable"], &s.Stable), append(arms["candidate"], &s.Candidate)
 		}
 	}
-	for arm, of := range map[string]func(*Segment) *Arm{
-		"candidate": func(s *Segment) *Arm { return &s.Candidate },
-		"stable":    func(s *Segment) *Arm { return &s.Stable },
-	} {
-		arms := make([]*Arm, len(both))
-		for i, s := range both {
-			arms[i] = of(s)
-		}
-		all[arm+".requests"] = sumOf(arms, Errors).Z
+	return arms
+}
+
+// observed is how many requests there were to each arm; of a shadow, whose requests nobody counts by user, how many of its answers were compared.
+func observed(segments []Segment) map[string]float64 {
+	arms := byArm(segments)
+	counts := map[string]float64{}
+	for _, arm := range []string{"candidate", "stable"} {
+		counts[arm] = max(sumOf(arms[arm], Errors).Z, sumOf(arms[arm], Agreement).Z)
+	}
+	return counts
+}
+
+// figures are what the expression uses, by name; NaN where there is none.
+func (c *Condition) figures(segments []Segment) map[string]any {
+	all := map[string]any{}
+	for arm, of := range byArm(segments) {
 		for _, name := range c.names {
 			if what, ok := strings.CutPrefix(name, arm+"."); ok {
-				all[name] = figure(arms, what)
+				all[name] = figure(of, what)
 			}
 		}
 	}
