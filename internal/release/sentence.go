@@ -52,8 +52,8 @@ func (m *Metric) Words() string { return m.words() }
 // Text writes a value in the metric's unit.
 func (m *Metric) Text(v float64) string { return m.value(v) }
 
-// More writes by how much a value is higher or lower.
-func (m *Metric) More(v float64) string { return m.more(v) }
+// Difference writes how far two values are apart: shares in percentage points.
+func (m *Metric) Difference(v float64) string { return m.amount(v) }
 
 func (m *Metric) words() string {
 	switch m.Measure {
