@@ -151,10 +151,16 @@ func unwritten(err error) error {
 // status writes how the metrics stand: on the last line of a terminal, else in a line of its own when an outcome is another, or after a while.
 func (w *watcher) status(b *strings.Builder) {
 	r := &w.last
-	text := fmt.Sprintf("%s %6s  now: %s%s", when(w.now()), share(r.Percent), r.StepName, left(r))
-	if r.Held != "" {
-		text = fmt.Sprintf("%s %6s  now: held", when(w.now()), share(r.Percent))
+	now := r.StepName + left(r)
+	switch {
+	case r.Held != "":
+		now = "held"
+	case r.Phase == release.Promoting:
+		now = "being promoted"
+	case r.Phase == release.RollingBack:
+		now = "going back"
 	}
+	text := fmt.Sprintf("%s %6s  now: %s", when(w.now()), share(r.Percent), now)
 	outcomes := ""
 	for i := range r.Verdicts {
 		v := &r.Verdicts[i]

@@ -144,7 +144,7 @@ func (w *watched) look(shares map[uint64]float64, now time.Time) release.Look {
 		candidate.fill(&s.Candidate, w.feedback)
 		w.last.Asked += candidate.asked()
 	}
-	if s := w.copies.segment(); s != nil {
+	if s := w.copies.segment(w.of.Strategy); s != nil {
 		s.Disputed = w.disputed
 		w.last.Segments = append(w.last.Segments, *s)
 	}

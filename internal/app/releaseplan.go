@@ -297,8 +297,14 @@ func (p *planner) gist() {
 	default:
 		say("it takes %v, and what is not shown to be bad by then is promoted", p.out.Pauses)
 	}
-	say("a candidate that is as good as it has to be is rolled back by chance in at most %g%% of releases", 100*p.plan.FalseRollback)
-	if len(p.plan.Metrics) > 0 {
+	promised := ""
+	if slices.ContainsFunc(p.plan.Metrics, func(m release.Metric) bool {
+		return (m.Role == release.Guardrail || m.Role == release.Goal) && (m.Measure == release.Expression || m.Measure == release.Query)
+	}) {
+		promised = "; expressions and queries come on top, and promise nothing"
+	}
+	say("a candidate that is as good as it has to be is rolled back by chance in at most %g%% of releases%s", 100*p.plan.FalseRollback, promised)
+	if slices.ContainsFunc(p.out.Metrics, func(m api.PlannedMetric) bool { return m.Passes != nil }) {
 		say("the times are of users who ask once each; where few users send most of the requests it takes longer")
 	}
 }

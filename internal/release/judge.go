@@ -119,6 +119,7 @@ func judgeVersus(m *Metric, segments []Segment, l Levels) (f finding, err error)
 	case m.isShare():
 		difference.SE = max(difference.SE, math.Hypot(shareError(a), shareError(b)))
 	}
+	difference.SE = max(difference.SE, errorAsInLarger(both))
 	tolerate := m.Tolerate
 	if m.Measure == Errors {
 		tolerate *= a.Y / a.Z
