@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/serin-ml/serin/internal/api"
@@ -76,7 +77,7 @@ func (*releaseListCmd) Run(ctx context.Context, c *cli, say *speaker) error {
 			if r.Over() {
 				ended = when(r.Ended)
 			}
-			rows = append(rows, []string{r.ID, r.Plan.Service, r.Plan.Candidate, string(r.Phase), share(r.Percent), when(r.Started), ended, reasonOf(r)})
+			rows = append(rows, []string{r.ID, r.Plan.Service, r.Plan.Candidate, string(r.Phase), sharesNow(r), when(r.Started), ended, reasonOf(r)})
 		}
 		say.table(w, "RELEASE SERVICE CANDIDATE PHASE SHARE STARTED ENDED WHY", rows)
 	})
@@ -95,6 +96,25 @@ func reasonOf(r *api.Release) string {
 
 // share is a share of the traffic that is in percent already.
 func share(percent float64) string { return fmt.Sprintf("%.4g%%", percent) }
+
+// sharesNow is the candidate's share, or how much of the requests is copied to it.
+func sharesNow(r *api.Release) string {
+	switch {
+	case r.Phase == release.Promoted:
+		return "-"
+	case r.Plan.Strategy == release.Shadow:
+		return share(r.Mirrored) + " copied"
+	}
+	return share(r.Percent)
+}
+
+// shareThen is the candidate's share after a transition. One that is promoted is no candidate any more.
+func shareThen(t release.Transition) string {
+	if t.Phase == release.Promoted {
+		return "-"
+	}
+	return share(t.Percent)
+}
 
 // standing is how a release stands, in a sentence.
 func standing(r *api.Release) string {
@@ -244,7 +264,18 @@ func showHistory(say *speaker, w io.Writer, r *api.Release) {
 	fmt.Fprintln(w)
 	rows = nil
 	for _, t := range r.Journal {
-		rows = append(rows, []string{when(t.At), share(t.Percent), string(t.What), oneLine(t.By), oneLine(t.Sentence)})
+		rows = append(rows, []string{when(t.At), shareThen(t), string(t.What), oneLine(t.By), oneLine(t.Sentence)})
 	}
 	say.table(w, "AT SHARE WHAT BY SENTENCE", rows)
+	for i := range r.Hooks {
+		h := &r.Hooks[i]
+		how := "it is done"
+		if h.Err != "" {
+			how = "it failed: " + oneLine(h.Err)
+		}
+		fmt.Fprintf(w, "\nhook %s at %s took %v: %s\n", h.Hook, when(h.At), h.TookSeconds, how)
+		for said := range strings.Lines(h.Said) {
+			fmt.Fprintf(w, "  %s\n", oneLine(strings.TrimRight(said, "\n")))
+		}
+	}
 }

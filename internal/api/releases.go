@@ -87,14 +87,17 @@ type Seconds float64
 func (s Seconds) String() string {
 	d := time.Duration(float64(s) * float64(time.Second))
 	unit := time.Millisecond
-	for _, u := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second} {
-		if d >= u {
-			unit = max(u/60, time.Millisecond)
-			break
-		}
-	}
-	if d >= 24*time.Hour {
+	switch {
+	case d >= 24*time.Hour:
 		unit = time.Hour
+	case d >= time.Hour:
+		unit = time.Minute
+	case d >= 10*time.Minute:
+		unit = time.Minute
+	case d >= time.Minute:
+		unit = time.Second
+	case d >= time.Second:
+		unit = 100 * time.Millisecond
 	}
 	d = d.Round(unit)
 	text := ""

@@ -234,12 +234,12 @@ func (b releaseBook) Release(ctx context.Context, named string) (one api.Release
 		if err != nil {
 			return err
 		}
-		drifts, err := driftsOf(r)
+		drift, err := driftOf(r, d.State.Plan.Service)
 		if err != nil {
 			return err
 		}
 		journal, err := journalOf(r, id, 0)
-		one = shownRelease(&d, drifts[d.State.Plan.Service], journal)
+		one = shownRelease(&d, drift, journal)
 		return err
 	})
 	return one, err
@@ -248,6 +248,18 @@ func (b releaseBook) Release(ctx context.Context, named string) (one api.Release
 // Follow implements api.Releases.
 func (b releaseBook) Follow(ctx context.Context, id string, after int, each func(api.Release) error) error {
 	return followRelease(ctx, id, after, b.Release, func() <-chan struct{} { return nil }, nil, each)
+}
+
+// driftOf tells how a service differs from the file, "" if it does not.
+func driftOf(r store.Reader, service string) (string, error) {
+	doc, err := getTraffic(r, service)
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		return "", nil // it was never told of
+	case err != nil || doc.Roles == nil:
+		return "", err
+	}
+	return doc.Roles.drift(), nil
 }
 
 // driftsOf tells how services differ from the file.

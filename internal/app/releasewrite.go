@@ -202,7 +202,7 @@ func (r *releases) moveAlias(tx store.Tx, s *release.State, from, to int) (refus
 	_, err = r.Registry.MoveAliasIn(tx, registry.AliasMove{
 		Model: s.Plan.Model, Alias: s.Plan.Alias, To: to, Expect: &from, By: "release " + s.ID, Why: string(s.Phase), Supersede: true,
 	})
-	if kind := fault.KindOf(err); err != nil && (kind == fault.Conflict || kind == fault.NotFound) {
+	if kind := fault.KindOf(err); kind == fault.Conflict || kind == fault.NotFound {
 		return err, nil
 	}
 	return nil, err

@@ -21,7 +21,8 @@ import (
 //
 // What it knows of candidate and of stable: requests, errors, fallbacks, labels, accuracy, agreement, latency.mean, latency.p50, p90, p95, p99
 // and p999 in seconds, and value.KIND, the mean of outcomes of that kind. All are numbers over the whole release, as far as both had a share of
-// the traffic. It takes them as they are: no false alarm rate is promised of it, however often it is looked at.
+// the traffic, and of at least Metric.MinSample observations each. It takes them as they are: no false alarm rate is promised of it, however
+// often it is looked at.
 type Condition struct {
 	text    string
 	program cel.Program
@@ -67,8 +68,8 @@ func NewCondition(expr string) (*Condition, error) {
 		return nil, invalidExpr(expr, err)
 	}
 	c := &Condition{text: expr, program: program}
-	for _, r := range checked.NativeRep().ReferenceMap() {
-		if r.Name != "" && !slices.Contains(c.names, r.Name) {
+	for _, r := range checked.NativeRep().ReferenceMap() { // functions, and what a list's elements are called, too
+		if (strings.HasPrefix(r.Name, "candidate.") || strings.HasPrefix(r.Name, "stable.")) && !slices.Contains(c.names, r.Name) {
 			c.names = append(c.names, r.Name)
 		}
 	}
@@ -126,7 +127,7 @@ func onlyFloats(tree *ast.AST) {
 // Verdict tells whether the condition holds. It is inconclusive where what it depends on is not known, or is known of too few requests.
 func (c *Condition) Verdict(m *Metric, segments []Segment) Verdict {
 	v := Verdict{Metric: m.Name, Role: m.Role, Outcome: Inconclusive, Value: Number(math.NaN()), Low: Number(math.NaN()), High: Number(math.NaN()), Limit: Number(math.NaN())}
-	figures := c.figures(segments)
+	figures := c.figures(segments, float64(m.minSample()))
 	for arm, requests := range map[string]float64{"candidate": figures["candidate.requests"].(float64), "stable": figures["stable.requests"].(float64)} {
 		used := slices.ContainsFunc(c.names, func(name string) bool { return strings.HasPrefix(name, arm+".") })
 		if used {
@@ -145,7 +146,7 @@ func (c *Condition) Verdict(m *Metric, segments []Segment) Verdict {
 		case float64:
 			if math.IsNaN(value) {
 				unknown = append(unknown, cel.AttributePattern(name))
-				told = append(told, name+" unknown")
+				told = append(told, fmt.Sprintf("%s unknown, of fewer than %d observations", name, m.minSample()))
 				continue
 			}
 			known[name] = value
