@@ -243,11 +243,11 @@ func (o *Outbox) handAll(ctx context.Context, s Sender) error {
 		if ctx.Err() != nil {
 			break // stopping: what is left is for whoever runs next
 		}
-		if err := o.hand(ctx, s, known, &docs[i]); err != nil {
-			return err // what was not written down is no more than this one, should the process end now
+		if err = o.hand(ctx, s, known, &docs[i]); err != nil {
+			break // what was not written down is no more than this one, should the process end now
 		}
 	}
-	return nil
+	return err
 }
 
 // hand hands one message to one sender, unless that is over or not due. What the sender took is remembered in known even where it cannot be
