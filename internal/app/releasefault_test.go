@@ -283,6 +283,26 @@ func TestTwoWhoRunTheSameReleasesDoNotGetInEachOthersWay(t *testing.T) {
 	}
 }
 
+func TestWhoWakesUpLateDoesNotUndoWhatOthersHaveWritten(t *testing.T) {
+	w, a := booted(t, moviesPlan(toWeight(20), pauseFor(time.Hour)))
+	a.start()
+	b, err := w.boot(w.state)
+	must(t, err)
+	b.turn()
+	a.pass(25 * time.Second)
+	written := func() time.Duration {
+		d, err := releaseBook{w.state}.Release(t.Context(), "movies")
+		must(t, err)
+		return d.Elapsed
+	}
+	before := written()
+	b.turn()
+	if after := written(); before < 10*time.Second || after < before {
+		t.Errorf("%v of the step were over, and now %v", before, after)
+	}
+	w.wantShare("both run it", 0.2)
+}
+
 func TestNobodyWhoCannotWriteKeepsTheCandidateOn(t *testing.T) {
 	w := newWorld(t, moviesPlan(toWeight(20), pauseFor(time.Hour)))
 	state := &mortal{State: w.state}
