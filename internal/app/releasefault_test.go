@@ -284,12 +284,14 @@ func TestTwoWhoRunTheSameReleasesDoNotGetInEachOthersWay(t *testing.T) {
 }
 
 func TestWhoWakesUpLateDoesNotUndoWhatOthersHaveWritten(t *testing.T) {
-	w, a := booted(t, moviesPlan(toWeight(20), pauseFor(time.Hour)))
+	plan := moviesPlan(toWeight(20), pauseFor(time.Hour))
+	plan.OnRestart = release.Hold
+	w, a := booted(t, plan)
 	a.start()
 	b, err := w.boot(w.state)
 	must(t, err)
 	b.turn()
-	a.pass(25 * time.Second)
+	a.pass(time.Minute) // which is longer than the lease that b has seen
 	written := func() time.Duration {
 		d, err := releaseBook{w.state}.Release(t.Context(), "movies")
 		must(t, err)
@@ -301,6 +303,9 @@ func TestWhoWakesUpLateDoesNotUndoWhatOthersHaveWritten(t *testing.T) {
 		t.Errorf("%v of the step were over, and now %v", before, after)
 	}
 	w.wantShare("both run it", 0.2)
+	if r := a.newest(); r.Held != "" {
+		t.Errorf("the one takes up what the other runs: held %q", r.Held)
+	}
 }
 
 func TestNobodyWhoCannotWriteKeepsTheCandidateOn(t *testing.T) {
