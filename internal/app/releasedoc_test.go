@@ -58,7 +58,7 @@ func TestTheDocumentsOfAReleaseAreReadAsTheyWereWritten(t *testing.T) {
 	for i := 0; i < len(lines); i += 2 {
 		must(t, put(lines[i], lines[i+1]))
 	}
-	got, err := releaseBook{again}.Release(t.Context(), "movies")
+	got, err := releaseBook{again, w.now}.Release(t.Context(), "movies")
 	must(t, err)
 	if diff := cmp.Diff(story(s.newest()), story(got)); diff != "" || got.Phase != release.RollingBack || got.Reason != "it fails too often" || len(got.Hooks) != 1 {
 		t.Errorf("it is read as %s, for %q, with %d hooks\n%s", got.Phase, got.Reason, len(got.Hooks), diff)
@@ -72,7 +72,7 @@ func TestTheDocumentsOfAReleaseAreReadAsTheyWereWritten(t *testing.T) {
 		t.Errorf("what was read does not go on: %s, held %q", r.Phase, r.Held)
 	}
 	must(t, put(stateKey("movies-1"), `{"format":2}`))
-	if _, err := (releaseBook{again}).Release(t.Context(), "movies-1"); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "format 2") {
+	if _, err := (releaseBook{again, w.now}).Release(t.Context(), "movies-1"); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "format 2") {
 		t.Errorf("a newer format: %v", err)
 	}
 }
