@@ -224,7 +224,7 @@ func TestARestartGoesOnWithinTheLeaseAndIsToldOfBehindIt(t *testing.T) {
 		w, s := booted(t, plan)
 		s.start()
 		s.pass(5 * time.Minute)
-		w.clock.pass(tt.away)
+		w.pass(tt.away)
 		s, err := w.boot(w.state)
 		must(t, err)
 		w.wantShare("before anybody has looked", 0)

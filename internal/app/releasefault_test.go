@@ -114,7 +114,7 @@ func (f *fate) live(t *testing.T, models *memory, blobs store.Blobs, diesAt int,
 	at := copied(f.at)
 	for second := range 60 {
 		if state.isDead() {
-			w.clock.pass(away)
+			w.pass(away)
 			state = &mortal{State: w.state}
 			s = w.bootUp(state)
 		}
@@ -126,7 +126,7 @@ func (f *fate) live(t *testing.T, models *memory, blobs store.Blobs, diesAt int,
 			}
 			s.turn()
 		}
-		w.clock.pass(time.Second)
+		w.pass(time.Second)
 	}
 	for key, many := range counts(w.ran) {
 		if many > 2 || many > 1 && diesAt == 0 {
@@ -273,7 +273,7 @@ func TestTwoWhoRunTheSameReleasesDoNotGetInEachOthersWay(t *testing.T) {
 				}
 				first.turn()
 				then.turn()
-				w.clock.pass(time.Second)
+				w.pass(time.Second)
 			}
 			if a.share != f.share || b.share != f.share {
 				t.Errorf("the candidate has %v in the one data plane, and %v in the other", a.share, b.share)

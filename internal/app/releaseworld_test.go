@@ -181,7 +181,7 @@ func (w *world) boot(state store.State) (*releaseServer, error) {
 		o.Moved = func() { w.reload(o.Registry, s) }
 	}
 	s.releases = newReleases(o)
-	if err := s.releases.Load(w.t.Context()); err != nil {
+	if err := s.Load(w.t.Context()); err != nil {
 		return nil, err
 	}
 	return s, s.traffic.Declare(w.t.Context(), []declared{{"movies", []string{"stable", "canary"}, trafficWeights(w.t, "1", "0")}})
@@ -252,7 +252,7 @@ func (s *releaseServer) turn() {
 // pass lets time pass, with a tick every second.
 func (s *releaseServer) pass(d time.Duration) {
 	for range int(d / time.Second) {
-		s.w.clock.pass(time.Second)
+		s.w.pass(time.Second)
 		s.turn()
 	}
 }

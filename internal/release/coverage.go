@@ -28,7 +28,7 @@ func (f *finding) doubtCoverage(segments []Segment) error {
 	}
 	difference := stat.StratifiedDifference(both)
 	a, b := total(stable), total(candidate)
-	difference.SE = max(difference.SE, math.Hypot(shareError(a), shareError(b)))
+	difference.SE = max(difference.SE, math.Hypot(shareError(a), shareError(b)), errorAsInLarger(both))
 	sequence, err := stat.NewMeanSequence(coverageAlpha, tuneMeans)
 	if err != nil {
 		return err

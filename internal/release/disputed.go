@@ -112,7 +112,8 @@ func differing(segments []Segment, alpha float64) (stat.Interval, error) {
 	if err != nil {
 		return stat.Interval{}, err
 	}
-	agreed := exact.Interval(counts(arms))
+	agreed := exact.Interval(m.byUsers(arms, math.Ceil))
+	agreed.Estimate = counts(arms).Value()
 	if !few(arms) && spread(arms) {
 		means, err := stat.NewMeanSequence(alpha, tuneMeans)
 		if err != nil {

@@ -21,7 +21,8 @@ import (
 //
 // What it knows of candidate and of stable: requests, errors, fallbacks, labels, accuracy, agreement, latency.mean, latency.p50, p90, p95, p99
 // and p999 in seconds, and value.KIND, the mean of outcomes of that kind. All are numbers over the whole release, as far as both had a share of
-// the traffic. It takes them as they are: no false alarm rate is promised of it, however often it is looked at.
+// the traffic, and of at least Metric.MinSample observations each. It takes them as they are: no false alarm rate is promised of it, however
+// often it is looked at.
 type Condition struct {
 	text    string
 	program cel.Program
@@ -126,26 +127,26 @@ func onlyFloats(tree *ast.AST) {
 // Verdict tells whether the condition holds. It is inconclusive where what it depends on is not known, or is known of too few requests.
 func (c *Condition) Verdict(m *Metric, segments []Segment) Verdict {
 	v := Verdict{Metric: m.Name, Role: m.Role, Outcome: Inconclusive, Value: Number(math.NaN()), Low: Number(math.NaN()), High: Number(math.NaN()), Limit: Number(math.NaN())}
-	for arm, n := range observed(segments) {
-		if !slices.ContainsFunc(c.names, func(name string) bool { return strings.HasPrefix(name, arm+".") }) {
-			continue
+	figures := c.figures(segments, float64(m.minSample()))
+	for arm, requests := range map[string]float64{"candidate": figures["candidate.requests"].(float64), "stable": figures["stable.requests"].(float64)} {
+		used := slices.ContainsFunc(c.names, func(name string) bool { return strings.HasPrefix(name, arm+".") })
+		if used {
+			v.N += uint64(requests)
 		}
-		v.N += uint64(n)
-		if n < float64(m.minSample()) {
+		if used && requests < float64(m.minSample()) {
 			v.Sentence = fmt.Sprintf("%q is not judged before there are %d requests to either arm", c.text, m.minSample())
 		}
 	}
 	if v.Sentence != "" {
 		return v
 	}
-	figures := c.figures(segments)
 	known, told, unknown := map[string]any{}, []string(nil), []*cel.AttributePatternType(nil)
 	for _, name := range c.names {
 		switch value := figures[name].(type) {
 		case float64:
 			if math.IsNaN(value) {
 				unknown = append(unknown, cel.AttributePattern(name))
-				told = append(told, name+" unknown")
+				told = append(told, fmt.Sprintf("%s unknown, of fewer than %d observations", name, m.minSample()))
 				continue
 			}
 			known[name] = value

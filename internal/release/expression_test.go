@@ -20,7 +20,7 @@ func twoArms() []Segment {
 		a.Latencies[0] = new(stat.Sketch)
 		a.Latencies[0].AddN(100_000*float64(i+1), 900)
 	}
-	s.Candidate.Values = map[string]*Pairs{"rating": {5: {Y: 400, Z: 100}}}
+	s.Candidate.Values = map[string]*Pairs{"rating": {5: {Y: 1600, Z: 400}}}
 	alone := s // the candidate has everything: nothing is compared
 	alone.Share = 1
 	return []Segment{s, alone}
@@ -224,5 +224,52 @@ func TestExpressionsAndQueriesTakeNoPartOfTheFalseRollbacks(t *testing.T) {
 	}
 	if l := LevelsOf(0.05, 0.1, metrics); l != (Levels{Fail: 0.025, Pass: 0.1}) {
 		t.Errorf("%+v", l)
+	}
+}
+
+// A thousand requests say nothing of what hardly any of them brought back.
+func TestExpressionsWaitForWhatEachFigureIsOf(t *testing.T) {
+	segments := twoArms()
+	segments[0].Candidate.Right[0] = stat.Pair{Y: 1, Z: 1}
+	segments[0].Candidate.Agreed[0] = stat.Pair{Y: 20, Z: 20}
+	segments[0].Candidate.Values["click"] = &Pairs{0: {Y: 2, Z: 2}}
+	segments[0].Candidate.Latencies[0] = new(stat.Sketch)
+	segments[0].Candidate.Latencies[0].AddN(1000, 20)
+	for _, expr := range []string{
+		"candidate.accuracy > 0.9", "candidate.agreement > 0.9", "candidate.value.click >= 1", "candidate.latency.p99 < 0.5",
+	} {
+		c, err := NewCondition(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := c.Verdict(&Metric{Measure: Expression}, segments); v.Outcome != Inconclusive {
+			t.Errorf("%s: %+v", expr, v)
+		}
+		if v := c.Verdict(&Metric{Measure: Expression, MinSample: 1}, segments); v.Outcome != Pass {
+			t.Errorf("%s, of as many as there are: %+v", expr, v)
+		}
+	}
+}
+
+// A shadow answers copies, of which there are no errors; they are its requests all the same.
+func TestExpressionsJudgeShadows(t *testing.T) {
+	var copies Pairs
+	copies[0] = stat.Pair{Z: 1000}
+	s := Segment{Share: 0.5, Stable: Arm{Paired: &copies}, Candidate: Arm{Paired: &copies}}
+	s.Candidate.Agreed[0] = stat.Pair{Y: 980, Z: 1000}
+	for expr, want := range map[string]Outcome{
+		"candidate.agreement > 0.95": Pass, "candidate.agreement > 0.99": Fail, "candidate.agreement > 0.95 && stable.requests == 1000": Pass,
+		"candidate.errors < 0.1": Inconclusive,
+	} {
+		c, err := NewCondition(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := c.Verdict(&Metric{Measure: Expression}, []Segment{s}); v.Outcome != want {
+			t.Errorf("%s: %s, want %s: %s", expr, v.Outcome, want, v.Sentence)
+		}
+		if v := c.Verdict(&Metric{Measure: Expression, MinSample: 1001}, []Segment{s}); v.Outcome != Inconclusive {
+			t.Errorf("%s, of too few: %+v", expr, v)
+		}
 	}
 }

@@ -8,34 +8,28 @@ import (
 	"github.com/serin-ml/serin/internal/stat"
 )
 
-// byArm are the arms of the segments in which both had a share, by the names that expressions have for them.
-func byArm(segments []Segment) map[string][]*Arm {
-	arms := map[string][]*Arm{}
+// figures are what an expression uses, by name; NaN where there is none, or where fewer than least observations are behind it. The numbers of
+// requests are always there.
+func (c *Condition) figures(segments []Segment, least float64) map[string]any {
+	all := map[string]any{}
+	var both []*Segment
 	for i := range segments {
 		if s := &segments[i]; s.Share > 0 && s.Share < 1 {
-			arms["stable"], arms["candidate"] = append(arms["stable"], &s.Stable), append(arms["candidate"], &s.Candidate)
+			both = append(both, s)
 		}
 	}
-	return arms
-}
-
-// observed is how many requests there were to each arm; of a shadow, whose requests nobody counts by user, how many of its answers were compared.
-func observed(segments []Segment) map[string]float64 {
-	arms := byArm(segments)
-	counts := map[string]float64{}
-	for _, arm := range []string{"candidate", "stable"} {
-		counts[arm] = max(sumOf(arms[arm], Errors).Z, sumOf(arms[arm], Agreement).Z)
-	}
-	return counts
-}
-
-// figures are what the expression uses, by name; NaN where there is none.
-func (c *Condition) figures(segments []Segment) map[string]any {
-	all := map[string]any{}
-	for arm, of := range byArm(segments) {
+	for arm, of := range map[string]func(*Segment) *Arm{
+		"candidate": func(s *Segment) *Arm { return &s.Candidate },
+		"stable":    func(s *Segment) *Arm { return &s.Stable },
+	} {
+		arms := make([]*Arm, len(both))
+		for i, s := range both {
+			arms[i] = of(s)
+		}
+		all[arm+".requests"] = requestsOf(arms)
 		for _, name := range c.names {
 			if what, ok := strings.CutPrefix(name, arm+"."); ok {
-				all[name] = figure(of, what)
+				all[name] = figure(arms, what, least)
 			}
 		}
 	}
@@ -43,18 +37,16 @@ func (c *Condition) figures(segments []Segment) map[string]any {
 }
 
 // figure is one of them.
-func figure(arms []*Arm, what string) any {
+func figure(arms []*Arm, what string, least float64) any {
 	switch what {
 	case "requests":
-		return sumOf(arms, Errors).Z
+		return requestsOf(arms)
 	case "labels":
 		return sumOf(arms, Accuracy).Z
 	case "errors", "fallbacks", "accuracy", "agreement":
-		sum := sumOf(arms, Measure(what))
-		return sum.Y / sum.Z
+		return meanOf(sumOf(arms, Measure(what)), least)
 	case "latency.mean":
-		sum := sumOf(arms, Latency)
-		return sum.Y / sum.Z
+		return meanOf(sumOf(arms, Latency), least)
 	case "value":
 		sums := map[string]stat.Pair{}
 		for _, a := range arms {
@@ -69,8 +61,8 @@ func figure(arms []*Arm, what string) any {
 		}
 		means := map[string]float64{}
 		for kind, sum := range sums {
-			if sum.Z > 0 {
-				means[kind] = sum.Y / sum.Z
+			if mean := meanOf(sum, least); !math.IsNaN(mean) {
+				means[kind] = mean
 			}
 		}
 		return means
@@ -85,9 +77,32 @@ func figure(arms []*Arm, what string) any {
 				}
 			}
 		}
-		return all.Quantile(n) / 1e6
+		if float64(all.Count()) >= least {
+			return all.Quantile(n) / 1e6
+		}
 	}
 	return math.NaN()
+}
+
+// meanOf is NaN of fewer observations than least, and of none.
+func meanOf(sum stat.Pair, least float64) float64 {
+	if sum.Z < least {
+		return math.NaN()
+	}
+	return sum.Y / sum.Z
+}
+
+// requestsOf are those that the arms got; of a shadow, whose requests nobody counts by user, the copies that both it and stable answered.
+func requestsOf(arms []*Arm) float64 {
+	paired := 0.0
+	for _, a := range arms {
+		if a.Paired != nil {
+			for _, p := range a.Paired {
+				paired += p.Z
+			}
+		}
+	}
+	return max(sumOf(arms, Errors).Z, sumOf(arms, Agreement).Z, paired)
 }
 
 func sumOf(arms []*Arm, measure Measure) (sum stat.Pair) {

@@ -76,12 +76,15 @@ func (m *Metric) passing(b Before, share float64, l Levels) (func(n float64) boo
 				return enough(n) && high <= m.Margin
 			}
 			e := stat.Estimate{SE: math.Sqrt(m.variance(b) * (1/one + 1/two)), N: uint64(n)}
+			if m.isShare() {
+				e.SE = m.atMargin(e.SE, stat.Pair{Y: b.Value * one, Z: one}, stat.Pair{Y: b.Value * two, Z: two})
+			}
 			return enough(n) && mean.AtMost(e).High <= m.Margin
 		}, nil
 	}
 	return func(n float64) bool {
 		n *= share
-		if m.isShare() && scarce(b.Value, n) {
+		if m.isShare() { // see cautiously
 			_, high := m.mirror(limits(exact.Interval(expected(b.Value, n))))
 			return enough(n/share) && high <= -m.better()*m.Limit
 		}

@@ -71,6 +71,10 @@ func (t *turn) judge(l *Look, passed time.Duration) error {
 			verdicts = append(verdicts, t.lasting(m, said, passed))
 			continue
 		}
+		if at := slices.IndexFunc(s.Verdicts, func(v Verdict) bool { return v.Metric == m.Name }); l.Same && at >= 0 {
+			verdicts = append(verdicts, s.Verdicts[at])
+			continue
+		}
 		kept := t.evidence(m.Name)
 		v, err := Judge(*m, l.Segments, levels, &kept)
 		if err != nil {

@@ -25,9 +25,12 @@ func sentence(m *Metric, v *Verdict, f *finding) string {
 	fmt.Fprintf(&b, " (%d observations)", v.N)
 	switch v.Outcome {
 	case Pass:
-		if m.Versus {
+		switch {
+		case m.Versus && m.Margin == 0:
+			b.WriteString(": it is shown not to be worse")
+		case m.Versus:
 			fmt.Fprintf(&b, ": it is shown to be worse by no more than %s", m.amount(m.Margin))
-		} else {
+		default:
 			fmt.Fprintf(&b, ": it is shown to keep to %s", m.value(m.Limit))
 		}
 	case Fail:

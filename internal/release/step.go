@@ -38,6 +38,7 @@ type Input struct {
 // Look is what a look at the figures gave.
 type Look struct {
 	Segments []Segment
+	Same     bool      // Segments are those of the look before: what was concluded from them stands
 	Asked    uint64    // requests to the candidate since the release began, shadows' copies included
 	Unfit    string    // why the figures cannot be compared (a sample-ratio mismatch), "" if they can
 	Others   []Verdict // of queries and expressions, of the same names as in the plan; one that is missing is inconclusive
