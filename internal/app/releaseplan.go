@@ -332,6 +332,9 @@ func (p *planner) warnings(c *config.Config) {
 	if versus && slices.ContainsFunc(p.plan.Steps, func(s release.PlanStep) bool { return s.Kind == release.SetWeight && s.Percent >= 100 }) {
 		p.warn("while the candidate has 100%% there is no stable to hold it against: what is measured then counts for limits alone")
 	}
+	if at := hasty(p.plan); at > 0 {
+		p.warn("the analysis of step %d follows a larger share at once: verdicts are of the whole release, so that it may be over before that share was tried; put a pause before it", at)
+	}
 	if limit := api.Seconds(p.plan.MaxDuration.Seconds()); p.out.Decided != nil && p.out.Horizon > limit {
 		p.warn("by the traffic of the last hour it takes %v, and is cut off undecided after %v (maxDuration): raise the share, the margins or maxDuration", p.out.Horizon, limit)
 	}
@@ -341,6 +344,26 @@ func (p *planner) warnings(c *config.Config) {
 	if len(c.Notify) == 0 {
 		p.warn("nobody is told: the configuration has no notify")
 	}
+}
+
+// hasty returns the first analysis, from 1, that no time lies before since the candidate's share was raised, 0 if there is none. The first share is
+// always tried: nothing is known before.
+func hasty(p *release.Plan) int {
+	share, raised := 0.0, false
+	for i, s := range p.Steps {
+		switch s.Kind {
+		case release.SetWeight, release.Mirror:
+			raised = share > 0 && s.Percent > share
+			share = max(share, s.Percent)
+		case release.Pause, release.Approval:
+			raised = false
+		case release.Analysis:
+			if raised {
+				return i + 1
+			}
+		}
+	}
+	return 0
 }
 
 func finite(v float64) *float64 {

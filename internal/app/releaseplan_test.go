@@ -97,7 +97,7 @@ prometheus: [{url: "http://127.0.0.1:9090"}]
 `, hour{[]measure.Totals{busy("stable", 600), busy("canary", 100), busy("next", 5000)}, 3 * time.Minute}},
 	"slow": {true, `
     candidate: canary
-    steps: [{setWeight: 1}, {pause: 1m}, {approval: {}}, {analysis: {}}]
+    steps: [{setWeight: 1}, {pause: 1m}, {approval: {}}, {analysis: {}}, {setWeight: 2}, {analysis: {}}]
     maxDuration: 1d
 notify: [{kind: email, to: [a@example.com], smtp: "smtp://localhost"}]
 `, hour{[]measure.Totals{busy("stable", 1000)}, 2 * time.Hour}},
