@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"time"
 
 	"github.com/serin-ml/serin/internal/api"
@@ -67,13 +68,29 @@ func (path telemetryFile) First(ctx context.Context, service string, from time.T
 	return first, nil
 }
 
-// planRelease tells what a release would do, and, by the traffic of the last hour, what it would find out, and when. NotFound: the
+// planRelease tells what a release by a template would do, and what it would find out, of the roles that the variants have now. NotFound: the
 // configuration has no such release.
-func planRelease(ctx context.Context, c *config.Config, name string, of totaller, now time.Time) (api.ReleasePlan, error) {
+func (s *server) planRelease(ctx context.Context, name string) (api.ReleasePlan, error) {
+	c := s.settings.Load()
 	plan, err := c.ReleasePlan(name)
 	if err != nil {
 		return api.ReleasePlan{}, err
 	}
+	swapped, err := s.releases.rolesOf(ctx, plan.Service)
+	if err != nil {
+		return api.ReleasePlan{}, err
+	}
+	inFile := plan.Stable
+	plan.Stable, plan.Candidate = swapped.of(plan.Stable), swapped.of(plan.Candidate)
+	out, err := planRelease(ctx, c, plan, telemetryFile(filepath.Join(s.options.DataDir, telemetryName)), s.options.Now())
+	if err == nil && plan.Stable != inFile {
+		out.Warnings = append(out.Warnings, fmt.Sprintf("since release %s %s is stable, whatever the file says: this would take its place by %s", swapped.Release, plan.Stable, plan.Candidate))
+	}
+	return out, err
+}
+
+// planRelease tells what a release would do, and, by the traffic of the last hour, what it would find out, and when.
+func planRelease(ctx context.Context, c *config.Config, plan release.Plan, of totaller, now time.Time) (api.ReleasePlan, error) {
 	from := now.UTC().Add(-planned).Truncate(time.Minute)
 	totals, err := of.Totals(ctx, plan.Service, from, now.UTC().Add(time.Minute))
 	if err != nil {
