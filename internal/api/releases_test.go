@@ -222,8 +222,8 @@ func TestEveryWishIsHandedOn(t *testing.T) {
 			release.WantResume: "release movies-1 is not held",
 			release.WantRetry:  "nothing of release movies-1 failed that could be tried again",
 		}[w.wish]
-		if got := ""; err != nil {
-			if got = err.Error(); got != want || fault.KindOf(err) != fault.Conflict {
+		if err != nil {
+			if err.Error() != want || fault.KindOf(err) != fault.Conflict {
 				t.Errorf("%s: %v", w.wish, err)
 			}
 			continue

@@ -50,11 +50,11 @@ func (r *releases) begin(ctx context.Context, n successor) (d releaseDoc, busy s
 		return d, busy, err
 	}
 	t.one.id = t.after.State.ID
+	t.one.mu.Lock() // nobody looks at it before it is whole
+	defer t.one.mu.Unlock()
 	r.mu.Lock()
 	r.running[t.one.id] = t.one
 	r.mu.Unlock()
-	t.one.mu.Lock()
-	defer t.one.mu.Unlock()
 	r.written([]*turn{t}, nil)
 	return t.after, "", nil
 }
