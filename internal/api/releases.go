@@ -37,6 +37,7 @@ type Release struct {
 	release.State
 	Percent  float64              `json:"percent" doc:"the candidate's share of the traffic now"`
 	Mirrored float64              `json:"mirrored" doc:"the share of the traffic that is copied to the candidate now, in percent"`
+	Unled    string               `json:"unled,omitempty" doc:"why nobody sees to it, so that its candidate gets nobody; none: somebody does, or it has ended"`
 	StepName string               `json:"stepName" doc:"the step that it is at, in words"`
 	Drift    string               `json:"drift,omitempty" doc:"in what the service differs from its file since: roles that were swapped"`
 	Journal  []release.Transition `json:"journal,omitempty" doc:"what happened, the oldest first"`

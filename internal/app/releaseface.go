@@ -163,22 +163,35 @@ func (r *releases) ended(ctx context.Context, id string, wish func(*turn) releas
 
 // Releases implements api.Releases.
 func (r *releases) Releases(ctx context.Context) ([]api.Release, error) {
-	all, err := releaseBook{r.State}.Releases(ctx)
+	all, err := releaseBook{r.State, r.Now}.Releases(ctx)
 	for i := range all {
 		if doc := r.shown(all[i].ID); doc != nil {
 			drift := all[i].Drift
 			all[i] = shownRelease(doc, drift, nil)
 		}
+		r.led(&all[i])
 	}
 	return all, err
 }
 
+// led tells whether the release is led in this process.
+func (r *releases) led(one *api.Release) {
+	one.Unled, one.Percent = "", one.State.Percent()
+	if !one.Over() && r.Traffic.leases.lapsed(one.Plan.Service) {
+		unled(one, "nothing could see to it for longer than its lease (the log of the server says why), and its candidate gets nobody until that is mended")
+	}
+}
+
+// unled says of a release why nobody leads it.
+func unled(one *api.Release, why string) { one.Unled, one.Percent = why, 0 }
+
 // Release implements api.Releases.
 func (r *releases) Release(ctx context.Context, id string) (api.Release, error) {
-	one, err := releaseBook{r.State}.Release(ctx, id)
+	one, err := releaseBook{r.State, r.Now}.Release(ctx, id)
 	if doc := r.shown(one.ID); err == nil && doc != nil && doc.State.Seq == one.Seq {
 		one = shownRelease(doc, one.Drift, one.Journal)
 	}
+	r.led(&one)
 	return one, err
 }
 
@@ -202,7 +215,10 @@ func (r *releases) shown(id string) *releaseDoc {
 }
 
 // releaseBook tells of releases what is written down of them.
-type releaseBook struct{ state store.State }
+type releaseBook struct {
+	state store.State
+	now   func() time.Time
+}
 
 // Releases implements api.Releases.
 func (b releaseBook) Releases(ctx context.Context) (all []api.Release, err error) {
@@ -214,10 +230,11 @@ func (b releaseBook) Releases(ctx context.Context) (all []api.Release, err error
 		}
 		return r.Scan(statePrefix, func(doc store.Doc) error {
 			d, err := decodeJSON[releaseDoc](doc)
-			if err == nil {
-				all = append(all, shownRelease(&d, drifts[d.State.Plan.Service], nil))
+			if err != nil {
+				return err
 			}
-			return err
+			all = append(all, shownRelease(&d, drifts[d.State.Plan.Service], nil))
+			return b.led(r, &all[len(all)-1])
 		})
 	})
 	slices.SortStableFunc(all, func(a, b api.Release) int {
@@ -252,10 +269,28 @@ func (b releaseBook) Release(ctx context.Context, named string) (one api.Release
 			return err
 		}
 		journal, err := journalOf(r, id, 0)
+		if err != nil {
+			return err
+		}
 		one = shownRelease(&d, drift, journal)
-		return err
+		return b.led(r, &one)
 	})
 	return one, err
+}
+
+// led tells whether somebody may still lead the release, by the lease that was written down last.
+func (b releaseBook) led(r store.Reader, one *api.Release) error {
+	if one.Over() {
+		return nil
+	}
+	traffic, err := getTraffic(r, one.Plan.Service)
+	if err != nil {
+		return err
+	}
+	if led := traffic.Release; led != nil && led.Name == one.ID && led.Lapsed(b.now()) {
+		unled(one, "nobody has seen to it since "+led.Lease.UTC().Format(time.RFC3339)+" at the latest, and its candidate gets nobody until a server does")
+	}
+	return nil
 }
 
 // Follow implements api.Releases.

@@ -170,14 +170,14 @@ func counts(list []string) map[string]int {
 // ended holds the end of a life against the one that it has to have.
 func (f *fate) ended(w *world, what string) {
 	w.t.Helper()
-	all, err := releaseBook{w.state}.Releases(w.t.Context())
+	all, err := releaseBook{w.state, w.now}.Releases(w.t.Context())
 	must(w.t, err)
 	got := map[string]release.Phase{}
 	for _, r := range all {
 		got[r.ID] = r.Phase
 	}
 	if fmt.Sprint(got) != fmt.Sprint(f.ends) {
-		one, err := releaseBook{w.state}.Release(w.t.Context(), "movies")
+		one, err := releaseBook{w.state, w.now}.Release(w.t.Context(), "movies")
 		must(w.t, err)
 		w.t.Fatalf("%s: it ends with %v, want %v\n%s", what, got, f.ends, story(one))
 	}

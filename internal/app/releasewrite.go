@@ -131,6 +131,9 @@ func (r *releases) put(tx store.Tx, t *turn, traffic *trafficDoc) error {
 			}
 		}
 	}
+	if traffic.Override != before.Override {
+		why += "; the override of " + before.Override.Author + " gives it nothing any more"
+	}
 	return traffic.follow(tx, s, &before, why, t.now)
 }
 
@@ -179,6 +182,9 @@ func (r *releases) settle(tx store.Tx, t *turn, traffic *trafficDoc) error {
 					return err
 				}
 				t.after.Moved, t.moved = false, true
+			}
+			if s.Phase == release.RollingBack {
+				traffic.withhold(s.Plan.Candidate)
 			}
 			if why, ready := r.letsGo(s); !ready {
 				if done.Err = why; why == "" {

@@ -69,6 +69,35 @@ func drawInput(t *rapid.T, s *State) Input {
 	return Input{Look: l}
 }
 
+// A telemetry.db that was lost is made anew from the log, and what the log has lost is not asked again. The candidate is asked all the same.
+func TestFiguresThatBeginAnewAreNoSilence(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	s, _, err := Begin("m-1", Plan{
+		Name: "m", Service: "s", Stable: "a", Candidate: "b", Strategy: Canary, FalseRollback: 0.05, FalsePromotion: 0.05, Lease: time.Minute,
+		NoData: 10 * time.Minute, OnNoData: Rollback, Steps: []PlanStep{{Kind: SetWeight, Percent: 10}, {Kind: Pause, Duration: 24 * time.Hour}},
+	}, Bound{Version: "1"}, Bound{Version: "2"}, "ann", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func(minutes int, asked func(minute int) uint64) {
+		t.Helper()
+		for minute := range minutes {
+			now = now.Add(time.Minute)
+			if s, _, err = Step(s, Input{Look: &Look{Asked: asked(minute)}}, now); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	look(30, func(minute int) uint64 { return 1_000_000 + uint64(minute) })
+	look(30, func(minute int) uint64 { return uint64(minute) })
+	if s.Phase != Running || s.Held != "" {
+		t.Fatalf("%s, held %q, for %q: it was asked each minute", s.Phase, s.Held, s.Reason)
+	}
+	if look(12, func(int) uint64 { return 29 }); s.Phase != RollingBack {
+		t.Errorf("%s: nobody asks it any more", s.Phase)
+	}
+}
+
 // wellSegment is enough data for errors to pass.
 func wellSegment() Segment {
 	s := Segment{Share: 0.5}
@@ -187,6 +216,48 @@ func TestPlansThatCannotBe(t *testing.T) {
 	} {
 		if _, _, err := Begin("m-1", c.plan, Bound{Version: c.stable}, Bound{Version: c.candidate}, "ann", time.Now()); err == nil || !strings.Contains(err.Error(), " ") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// An analysis whose time is up is held once; whoever lets it go on gives it the time again.
+func TestWhoeverResumesAnAnalysisGivesItItsTimeAgain(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	p := Plan{
+		Name: "a", Service: "a", Stable: "s", Candidate: "c", OnInconclusive: Hold, MaxDuration: 2 * time.Hour, Lease: time.Hour,
+		FalseRollback: 0.05, FalsePromotion: 0.05, Steps: []PlanStep{{Kind: SetWeight, Percent: 10}, {Kind: Analysis, Duration: time.Hour}},
+		Metrics: []Metric{{Name: "errors", Role: Goal, Measure: Errors, Versus: true, Margin: 0.01}},
+	}
+	s, _, err := Begin("a-1", p, Bound{Version: "1"}, Bound{Version: "2"}, "ann", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := 0
+	step := func(in Input) {
+		t.Helper()
+		next, told, err := Step(s, in, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range told {
+			if x.What == Held {
+				held++
+			}
+		}
+		s = next
+	}
+	for want := 1; want <= 4; want++ { // the third time it is the release's time that is up besides
+		for range 6 {
+			now = now.Add(10 * time.Minute)
+			step(Input{Look: &Look{}})
+		}
+		if held != want || s.Held == "" {
+			t.Fatalf("after %d hours it was held %d times: %q", want, held, s.Held)
+		}
+		step(Input{Command: &Command{What: WantResume, By: "ann"}})
+		now = now.Add(time.Second)
+		if step(Input{Look: &Look{}}); s.Held != "" {
+			t.Fatalf("it is held again at once: %s", s.Held)
 		}
 	}
 }
