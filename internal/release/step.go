@@ -151,17 +151,15 @@ func (t *turn) promote(why string) {
 	s := &t.state
 	s.Phase, s.Held, s.Due = Promoting, "", nil
 	t.tell(Promote, "it is promoted: "+why)
-	hooks := 0
 	for _, name := range []string{Build, Deploy, Ready} {
 		if s.Plan.hook(name) != nil {
 			t.due(RunHook, name)
-			hooks++
 		}
 	}
 	switch {
 	case s.Plan.Model != "":
 		t.due(MoveAlias, "")
-	case hooks == 0:
+	case s.Plan.swaps():
 		t.due(SwapRoles, "")
 	}
 	t.due(LetGo, "")
