@@ -83,15 +83,20 @@ func (*releaseListCmd) Run(ctx context.Context, c *cli, say *speaker) error {
 	})
 }
 
-// reasonOf is why a release is as it is, in a line.
+// reasonOf is why a release is as it is, in what fits a table: `release show` tells the rest.
 func reasonOf(r *api.Release) string {
+	const most = 60
+	reason := []rune("-")
 	switch {
 	case r.Held != "":
-		return "held: " + oneLine(r.Held)
+		reason = []rune("held: " + oneLine(r.Held))
 	case r.Reason != "":
-		return oneLine(r.Reason)
+		reason = []rune(oneLine(r.Reason))
 	}
-	return "-"
+	if len(reason) > most {
+		return string(reason[:most-3]) + "..."
+	}
+	return string(reason)
 }
 
 // share is a share of the traffic that is in percent already.
@@ -122,9 +127,9 @@ func standing(r *api.Release) string {
 	case release.Promoted:
 		return fmt.Sprintf("%s is promoted", r.Plan.Candidate)
 	case release.RolledBack:
-		return "rolled back, all traffic is with stable: " + oneLine(r.Reason)
+		return "rolled back, all traffic is with stable"
 	case release.RollingBack:
-		return "goes back, all traffic is with stable: " + oneLine(r.Reason)
+		return "going back, all traffic is with stable" + held(r)
 	case release.Promoting:
 		return fmt.Sprintf("%s is being promoted%s", r.Plan.Candidate, held(r))
 	case release.Running:
@@ -153,7 +158,7 @@ func left(r *api.Release) string {
 	if step.Duration <= 0 {
 		return ""
 	}
-	return fmt.Sprintf(", %v to go", span(max(step.Duration-r.Elapsed, 0)))
+	return fmt.Sprintf(", %v to go", span(max(step.Duration-r.Elapsed, 0).Round(time.Second)))
 }
 
 // span is a time for people.
@@ -168,6 +173,7 @@ func showStanding(say *speaker, w io.Writer, r *api.Release) {
 	if r.Over() {
 		line(w, "ended", fmt.Sprintf("%s, after %v", when(r.Ended), span(r.Ended.Sub(r.Started))))
 	}
+	line(w, "why", oneLine(r.Reason))
 	line(w, "drift", oneLine(r.Drift))
 	for _, e := range r.Due {
 		what := string(e.Kind)
@@ -189,7 +195,9 @@ func showStanding(say *speaker, w io.Writer, r *api.Release) {
 	say.table(w, "METRIC ROLE VERDICT CANDIDATE BETWEEN LIMIT OBSERVATIONS", rows)
 	fmt.Fprintln(w)
 	for i := range r.Verdicts {
-		fmt.Fprintf(w, "%s: %s\n", r.Verdicts[i].Metric, oneLine(r.Verdicts[i].Sentence))
+		if v := &r.Verdicts[i]; v.Sentence != r.Reason { // which is said above
+			fmt.Fprintf(w, "%s: %s\n", v.Metric, oneLine(v.Sentence))
+		}
 	}
 }
 

@@ -21,7 +21,7 @@ const exitRolledBack = 3
 
 type releaseWatchCmd struct {
 	ID       string        `arg:"" name:"release" help:"The release, such as movies-12, or a template's name: its newest."`
-	Every    time.Duration `default:"1m" placeholder:"TIME" help:"How often to tell how the metrics stand where nothing else happens and stdout is no terminal (default: 1m)."`
+	Every    time.Duration `default:"10s" placeholder:"TIME" help:"How often to tell how the metrics stand where nothing else happens and stdout is no terminal (default: 10s)."`
 	Patience time.Duration `default:"5m" placeholder:"TIME" help:"How long to wait for a server that is gone (default: 5m)."`
 }
 

@@ -15,9 +15,15 @@ import (
 
 // StartRelease implements api.Releaser.
 func (r *releases) StartRelease(ctx context.Context, name string, s api.ReleaseStart) (api.Release, error) {
-	d, busy, err := r.begin(ctx, successor{name, s.By, s.Why})
+	n := successor{name, s.By, s.Why}
+	d, busy, err := r.begin(ctx, n)
 	if busy != "" && s.Supersede {
-		return r.supersede(ctx, busy, successor{name, s.By, s.Why})
+		var id string
+		if id, err = r.supersede(ctx, busy, n); err == nil && id == "" { // it has ended by itself meanwhile
+			d, _, err = r.begin(ctx, n)
+			id = d.State.ID
+		}
+		d.State.ID = id
 	}
 	if err != nil {
 		return api.Release{}, err
@@ -25,14 +31,14 @@ func (r *releases) StartRelease(ctx context.Context, name string, s api.ReleaseS
 	return r.Release(ctx, d.State.ID)
 }
 
-// supersede aborts a release, and waits until its successor has begun.
-func (r *releases) supersede(ctx context.Context, id string, n successor) (api.Release, error) {
+// supersede aborts a release, and returns its successor once that has begun; "" where the release has ended before.
+func (r *releases) supersede(ctx context.Context, id string, n successor) (next string, err error) {
 	why := n.Why
 	if why == "" {
 		why = "it begins anew"
 	}
 	service := ""
-	err := r.command(ctx, id, func(t *turn) (in release.Input) {
+	err = r.command(ctx, id, func(t *turn) (in release.Input) {
 		service = t.after.State.Plan.Service
 		t.after.Next = &n
 		if t.after.State.Phase != release.RollingBack {
@@ -41,28 +47,33 @@ func (r *releases) supersede(ctx context.Context, id string, n successor) (api.R
 		return in
 	})
 	if err != nil {
-		return api.Release{}, err
+		if over, seen := r.Release(ctx, id); seen == nil && over.Over() {
+			return "", nil
+		}
+		return "", err
 	}
 	for {
 		r.mu.Lock()
 		changed, refused := r.changed, r.refused[id]
 		r.mu.Unlock()
 		if refused != nil {
-			return api.Release{}, fault.New(fault.KindOf(refused), "release %s is aborted, and nothing begins in its place: %w", id, refused)
+			return "", fault.New(fault.KindOf(refused), "release %s is aborted, and nothing begins in its place: %w", id, refused)
 		}
-		next, err := r.activeOf(ctx, service)
-		if err == nil && next != "" && next != id {
-			return r.Release(ctx, next)
+		if next, err := r.activeOf(ctx, service); err == nil && next != id {
+			return next, nil
 		}
 		select {
 		case <-changed:
 		case <-time.After(releaseEvery): // what somebody else writes is not told here
+		case <-r.stopped:
+			return "", fault.Unavailablef("release %s is aborted, and the server is stopping; what takes its place begins when it is started again", id)
 		case <-ctx.Done():
-			return api.Release{}, fault.Unavailablef("release %s is aborted; what takes its place begins once that is done: %w", id, ctx.Err())
+			return "", fault.Unavailablef("release %s is aborted; what takes its place begins once that is done: %w", id, ctx.Err())
 		}
 	}
 }
 
+// activeOf returns which release leads a service; NotFound: none does.
 func (r *releases) activeOf(ctx context.Context, service string) (id string, err error) {
 	err = r.State.View(ctx, func(reader store.Reader) error {
 		a, err := getJSON[activeDoc](reader, activeKey(service))
@@ -144,7 +155,9 @@ func (r *releases) ended(ctx context.Context, id string, wish func(*turn) releas
 		return fault.Conflictf("release %s was changed meanwhile", id).WithHint("try again")
 	}
 	before := t.after.State
-	_, _, err = release.Step(before, wish(t), r.Now())
+	if _, _, err = release.Step(before, wish(t), r.Now()); err == nil {
+		err = fault.Conflictf("release %s has ended", id)
+	}
 	return err
 }
 

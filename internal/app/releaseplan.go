@@ -250,6 +250,9 @@ func (p *planner) says(m *release.Metric, b release.Before, one *api.PlannedMetr
 	switch {
 	case one.Passes != nil:
 		says += fmt.Sprintf("; of a candidate as good it passes after about %v", *one.Passes)
+		if m.Versus {
+			says += fmt.Sprintf(", when it is shown to be worse by no more than %s", m.Difference(m.Margin))
+		}
 	case p.share <= 0 || p.share >= 1:
 		says += "; at 100% there is nothing to compare with"
 	case never && !m.Versus:

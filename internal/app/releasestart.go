@@ -50,7 +50,7 @@ func (r *releases) begin(ctx context.Context, n successor) (d releaseDoc, busy s
 		return d, busy, err
 	}
 	t.one.id = t.after.State.ID
-	t.one.mu.Lock() // before anybody sees it, as its document comes below
+	t.one.mu.Lock() // nobody looks at it before it is whole
 	defer t.one.mu.Unlock()
 	r.mu.Lock()
 	r.running[t.one.id] = t.one

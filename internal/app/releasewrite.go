@@ -83,7 +83,8 @@ func (r *releases) written(all []*turn, err error) {
 	}
 }
 
-// commit writes turns and what is due in the documents, in one transaction, and lets the weights apply.
+// commit writes turns and what is due in the documents, in one transaction, and lets the weights apply. What was decided is written even as the
+// server stops.
 func (r *releases) commit(ctx context.Context, all ...*turn) error {
 	if len(all) == 0 {
 		return nil
@@ -92,7 +93,7 @@ func (r *releases) commit(ctx context.Context, all ...*turn) error {
 	for i, t := range all {
 		services[i] = t.one.doc.State.Plan.Service
 	}
-	return r.Traffic.Lead(ctx, services, func(tx store.Tx, docs []*trafficDoc) error {
+	return r.Traffic.Lead(context.WithoutCancel(ctx), services, func(tx store.Tx, docs []*trafficDoc) error {
 		for i, t := range all {
 			if err := r.put(tx, t, docs[i]); err != nil {
 				return err

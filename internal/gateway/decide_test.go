@@ -417,6 +417,47 @@ func TestErrorsOfSeveralUsersAreTalliedSoon(t *testing.T) {
 	}
 }
 
+// Who keeps a variant that other weights have drawn makes the first errors of the present ones no split that these would make.
+func TestFirstErrorsAreOfThoseWhomThePresentWeightsHaveDrawn(t *testing.T) {
+	s := newSplit(t, traffic.Spec{
+		Weights: weights(t, "stable", "1", "canary", "1"),
+		Sticky:  &traffic.Sticky{Cookie: "variant", Mode: traffic.ModePlain, MaxAge: time.Hour, Record: traffic.RecordHashed},
+	}, 0)
+	var users [20][]*http.Cookie
+	for i := range users {
+		w, _ := s.ask(t, "", oneRow)
+		users[i] = w.Result().Cookies()
+	}
+	fail := func(cookies []*http.Cookie) {
+		s.ask(t, "", fmt.Sprintf(`{"data": {"ndarray": [[%d, 0]]}}`, errs), func(r *http.Request) {
+			for _, c := range cookies {
+				r.AddCookie(c)
+			}
+		})
+	}
+	firstErrors := func() (n uint64) {
+		s.write(t)
+		for _, tally := range s.log.tallied() {
+			n += tally.FirstErrors
+		}
+		return n
+	}
+	for _, cookies := range users[:10] {
+		fail(cookies)
+	}
+	if n := firstErrors(); n != 10 {
+		t.Errorf("%d first errors, want those of 10 users", n)
+	}
+	s.service.SetPolicy(s.policy(t, weights(t, "stable", "9", "canary", "1"), 1))
+	for _, cookies := range users[10:] {
+		fail(cookies)
+	}
+	fail(nil)
+	if n := firstErrors(); n != 11 {
+		t.Errorf("%d first errors, want that of the one whom the new weights drew besides", n)
+	}
+}
+
 // policies are the policy versions of the tallies.
 func (m *memory) policies() map[uint64]bool {
 	m.mu.Lock()

@@ -127,10 +127,15 @@ func predicted(cell *event.Tally, label string, n uint64) {
 	cell.Labels[label] += n
 }
 
-// first tells whether this is the first error of the request's unit in its epoch. Who is nobody in particular has a first error each time.
+// first tells whether this is the first error of the request's unit in its epoch. Who is nobody in particular has a first error each time. Who
+// keeps, by a cookie of mode plain, what was drawn by other weights has none: first errors fall on variants as the weights say, by which they
+// are judged, only of those whom these have drawn.
 func (s *tallyShard) first(d *decision, epoch uint32) bool {
 	if d.policy == nil || !d.choice.Unit.Known() {
 		return true
+	}
+	if d.choice.Propensity != d.policy.Share(d.choice.Variant) {
+		return false
 	}
 	key, unit := erredKey{d.service.Name(), epoch}, event.Hash(string(d.unit[:d.unitLen]))
 	units := s.erred[key]

@@ -139,6 +139,7 @@ func (t *turn) quiet(l *Look, passed time.Duration) bool {
 		s.Asked, s.Quiet = l.Asked, 0
 		return false
 	}
+	s.Asked = l.Asked // less, where figures were lost or are being made anew: what is asked from then on counts
 	s.Quiet += passed
 	if s.Plan.NoData <= 0 || s.Quiet < s.Plan.NoData {
 		return false

@@ -69,6 +69,35 @@ func drawInput(t *rapid.T, s *State) Input {
 	return Input{Look: l}
 }
 
+// A telemetry.db that was lost is made anew from the log, and what the log has lost is not asked again. The candidate is asked all the same.
+func TestFiguresThatBeginAnewAreNoSilence(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	s, _, err := Begin("m-1", Plan{
+		Name: "m", Service: "s", Stable: "a", Candidate: "b", Strategy: Canary, FalseRollback: 0.05, FalsePromotion: 0.05, Lease: time.Minute,
+		NoData: 10 * time.Minute, OnNoData: Rollback, Steps: []PlanStep{{Kind: SetWeight, Percent: 10}, {Kind: Pause, Duration: 24 * time.Hour}},
+	}, Bound{Version: "1"}, Bound{Version: "2"}, "ann", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func(minutes int, asked func(minute int) uint64) {
+		t.Helper()
+		for minute := range minutes {
+			now = now.Add(time.Minute)
+			if s, _, err = Step(s, Input{Look: &Look{Asked: asked(minute)}}, now); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	look(30, func(minute int) uint64 { return 1_000_000 + uint64(minute) })
+	look(30, func(minute int) uint64 { return uint64(minute) })
+	if s.Phase != Running || s.Held != "" {
+		t.Fatalf("%s, held %q, for %q: it was asked each minute", s.Phase, s.Held, s.Reason)
+	}
+	if look(12, func(int) uint64 { return 29 }); s.Phase != RollingBack {
+		t.Errorf("%s: nobody asks it any more", s.Phase)
+	}
+}
+
 // wellSegment is enough data for errors to pass.
 func wellSegment() Segment {
 	s := Segment{Share: 0.5}

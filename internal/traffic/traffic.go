@@ -132,6 +132,9 @@ func (p *Policy) draw(u *Unit) (variant int, propensity float64) {
 	return v, p.shares[v]
 }
 
+// Share is the probability with which a unit that is drawn now comes to a variant.
+func (p *Policy) Share(variant int) float64 { return p.shares[variant] }
+
 // PickAmong makes another choice for the unit of first when the variants in exclude cannot answer: by the weights of those that
 // remain, always the same for the same unit and epoch. Variants of weight 0 stay out. The propensity is that of the second choice
 // alone, given that it came to one: the variant's share among those that remain. It sets no cookie: the unit stays assigned to its

@@ -88,6 +88,9 @@ func (s *Server) Ask(ctx context.Context, query string) (float64, error) {
 		return 0, fault.Unavailablef("prometheus server %s answers with more than %d bytes: the query gives many series, or it is no such server", s.shown, largestAnswer)
 	}
 	value, err := number(body)
+	if err == nil && resp.StatusCode/100 != 2 {
+		err = fault.Unavailablef("with a number all the same, which is not to be trusted")
+	}
 	if err != nil && resp.StatusCode/100 != 2 {
 		return 0, fault.New(fault.KindOf(err), "prometheus server %s answers %d: %w", s.shown, resp.StatusCode, err)
 	}
@@ -103,6 +106,7 @@ type answer struct {
 	ErrorType string   `json:"errorType"`
 	Error     string   `json:"error"`
 	Warnings  []string `json:"warnings"`
+	Partial   bool     `json:"isPartial"` // of VictoriaMetrics
 	Data      struct {
 		ResultType string          `json:"resultType"`
 		Result     json.RawMessage `json:"result"`
@@ -131,6 +135,8 @@ func number(body []byte) (float64, error) {
 		return 0, fault.Unavailablef("it says %.100s: %.300s", a.ErrorType, a.Error)
 	case a.Status != "success":
 		return 0, fault.Unavailablef("what it answers is not of Prometheus' API: its status is %.40q", a.Status)
+	case a.Partial:
+		return 0, fault.Unavailablef("it says that its answer is partial, as some of its storage does not answer")
 	case len(a.Warnings) > 0:
 		return 0, fault.Unavailablef("it warns of its own answer: %.300s", a.Warnings[0])
 	}
