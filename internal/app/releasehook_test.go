@@ -150,7 +150,9 @@ func TestHarmIsSeenWhileAHookOfThePromotionRuns(t *testing.T) {
 	<-begun
 	s.wantPhase("deploying", release.Promoting)
 	w.wantShare("deploying", 0.2)
-	w.sees(func(time.Time, *evidenceOf) (release.Look, error) { return release.Look{}, errors.New("telemetry.db is gone") })
+	w.sees(func(time.Time, *evidenceOf) (release.Look, error) {
+		return release.Look{}, errors.New("telemetry.db is gone")
+	})
 	s.Tick(t.Context())
 	s.wantPhase("deploying blindly", release.Promoting)
 	w.sees(w.bad)
