@@ -278,8 +278,10 @@ func (t *turn) command(c Command) error {
 		}
 		t.promote(why)
 	case WantApproval:
-		step := s.step()
-		if s.Phase != Running || step == nil || step.Kind != Approval {
+		if s.Phase != Running {
+			return not()
+		}
+		if step := s.step(); step == nil || step.Kind != Approval {
 			return fault.Conflictf("release %s is at %s, which waits for nobody's approval", s.ID, s.stepName()).WithHint(seen, s.ID)
 		}
 		t.tell(Approved, fmt.Sprintf("%s approves: %s", c.By, why))
