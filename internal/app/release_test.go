@@ -301,3 +301,17 @@ func TestAReleaseThatNobodyLeadsSaysSo(t *testing.T) {
 	must(t, err)
 	says("led again", led, 20)
 }
+
+// What is planned is what would begin: the roles are those of now, not those of the file.
+func TestATemplateHasTheRolesThatThereAreNow(t *testing.T) {
+	w, s := booted(t, moviesPlan(toWeight(20), pauseFor(time.Second)))
+	w.allow[1] = true
+	s.start()
+	s.pass(3 * time.Second)
+	s.wantPhase("swapped", release.Promoted)
+	plan, _, err := s.template(t.Context(), "movies")
+	must(t, err)
+	if plan.Stable != "canary" || plan.Candidate != "stable" {
+		t.Errorf("%s would take the place of %s", plan.Candidate, plan.Stable)
+	}
+}

@@ -76,6 +76,11 @@ func planRelease(ctx context.Context, c *config.Config, name string, of totaller
 	if err != nil {
 		return api.ReleasePlan{}, err
 	}
+	return planTemplate(ctx, c, plan, of, now)
+}
+
+// planTemplate is planRelease of a plan as it would begin now.
+func planTemplate(ctx context.Context, c *config.Config, plan release.Plan, of totaller, now time.Time) (api.ReleasePlan, error) {
 	from := now.UTC().Add(-planned).Truncate(time.Minute)
 	totals, err := of.Totals(ctx, plan.Service, from, now.UTC().Add(time.Minute))
 	if err != nil {

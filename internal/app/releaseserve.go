@@ -44,7 +44,11 @@ func (s *server) buildReleases(ctx context.Context, c *config.Config, metrics pr
 
 // planRelease tells what a release by a template would find out.
 func (s *server) planRelease(ctx context.Context, name string) (api.ReleasePlan, error) {
-	return planRelease(ctx, s.settings.Load(), name, telemetryFile(filepath.Join(s.options.DataDir, telemetryName)), s.options.Now())
+	plan, _, err := s.releases.template(ctx, name)
+	if err != nil {
+		return api.ReleasePlan{}, err
+	}
+	return planTemplate(ctx, s.settings.Load(), plan, telemetryFile(filepath.Join(s.options.DataDir, telemetryName)), s.options.Now())
 }
 
 // releaser starts and commands releases, and tells what they would find out.
