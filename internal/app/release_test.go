@@ -314,4 +314,13 @@ func TestATemplateHasTheRolesThatThereAreNow(t *testing.T) {
 	if plan.Stable != "canary" || plan.Candidate != "stable" {
 		t.Errorf("%s would take the place of %s", plan.Candidate, plan.Stable)
 	}
+	must(t, s.traffic.Declare(t.Context(), []declared{{"movies", []string{"stable", "canary"}, trafficWeights(t, "100", "0")}}))
+	w.wantShare("the file says the same in other numbers", 1)
+	must(t, s.traffic.Declare(t.Context(), []declared{{"movies", []string{"stable", "canary"}, trafficWeights(t, "0", "1")}}))
+	w.wantShare("the file says so itself", 1)
+	plan, _, err = s.template(t.Context(), "movies")
+	must(t, err)
+	if plan.Stable != "stable" {
+		t.Errorf("the roles are still %s's", plan.Stable)
+	}
 }
