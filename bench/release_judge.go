@@ -11,8 +11,8 @@ import (
 const (
 	aaRate     = 60 // requests a minute
 	aaRuns     = 1000
-	findRuns   = 500
-	againstRun = 300
+	findRuns   = 300
+	againstRun = 200
 )
 
 // judging simulates releases, with a service, its users and its hours made up, and the judge and the steps of the real thing.

@@ -17,6 +17,8 @@ type modelAliasCmd struct {
 	Rm     bool   `help:"Remove the alias."`
 	Expect *int   `placeholder:"NUMBER" help:"Move it only if it points at this version now (0: at none)."`
 	Why    string `placeholder:"TEXT" help:"The reason, for the history."`
+
+	Supersede bool `help:"Move it though a release is bound to it: that one is aborted, and begins anew."`
 }
 
 // Run moves or removes the alias.
@@ -30,7 +32,7 @@ func (m *modelAliasCmd) Run(ctx context.Context, c *cli, say *speaker) error {
 		return err
 	}
 	defer control.Close()
-	moved, err := control.MoveAlias(ctx, m.Name, m.Alias, api.AliasChange{To: m.To, Expect: m.Expect, By: whoAmI(), Why: m.Why})
+	moved, err := control.MoveAlias(ctx, m.Name, m.Alias, api.AliasChange{To: m.To, Expect: m.Expect, By: whoAmI(), Why: m.Why, Supersede: m.Supersede})
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,10 @@ func (w *wished) run(ctx context.Context, c *cli, say *speaker, what release.Wis
 	if err != nil {
 		return err
 	}
-	return say.answer(r, func(w io.Writer) { fmt.Fprintf(w, "%s: %s\n", r.ID, standing(&r)) })
+	return say.answer(r, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %s\n", r.ID, standing(&r))
+		line(w, "why", oneLine(r.Reason))
+	})
 }
 
 type (

@@ -8,6 +8,7 @@ import (
 
 	"github.com/serin-ml/serin/internal/api"
 	"github.com/serin-ml/serin/internal/app"
+	"github.com/serin-ml/serin/internal/release"
 )
 
 type releasePlanCmd struct {
@@ -48,7 +49,7 @@ func showPlan(say *speaker, w io.Writer, p *api.ReleasePlan) {
 			if m.Passes != nil {
 				passes = "about " + m.Passes.String()
 			}
-			rows = append(rows, []string{m.Metric, string(m.Role), unit(m.Now), strconv.FormatFloat(m.PerHour, 'f', 0, 64), passes, unit(m.Harm)})
+			rows = append(rows, []string{m.Metric, string(m.Role), unit(m.Now), strconv.FormatFloat(m.PerHour, 'f', 0, 64), passes, difference(&p.Plan.Metrics[i], m.Harm)})
 		}
 		say.table(w, "METRIC ROLE NOW PER-HOUR PASSES FINDS", rows)
 		fmt.Fprintln(w)
@@ -68,4 +69,12 @@ func showPlan(say *speaker, w io.Writer, p *api.ReleasePlan) {
 			fmt.Fprintf(w, "warning: %s: %s\n", m.Metric, s)
 		}
 	}
+}
+
+// difference is a harm in its metric's unit.
+func difference(m *release.Metric, harm *float64) string {
+	if harm == nil {
+		return "-"
+	}
+	return m.Difference(*harm)
 }

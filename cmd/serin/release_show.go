@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/serin-ml/serin/internal/api"
@@ -76,25 +77,49 @@ func (*releaseListCmd) Run(ctx context.Context, c *cli, say *speaker) error {
 			if r.Over() {
 				ended = when(r.Ended)
 			}
-			rows = append(rows, []string{r.ID, r.Plan.Service, r.Plan.Candidate, string(r.Phase), share(r.Percent), when(r.Started), ended, reasonOf(r)})
+			rows = append(rows, []string{r.ID, r.Plan.Service, r.Plan.Candidate, string(r.Phase), sharesNow(r), when(r.Started), ended, reasonOf(r)})
 		}
 		say.table(w, "RELEASE SERVICE CANDIDATE PHASE SHARE STARTED ENDED WHY", rows)
 	})
 }
 
-// reasonOf is why a release is as it is, in a line.
+// reasonOf is why a release is as it is, in what fits a table: `release show` tells the rest.
 func reasonOf(r *api.Release) string {
+	const most = 60
+	reason := []rune("-")
 	switch {
 	case r.Held != "":
-		return "held: " + oneLine(r.Held)
+		reason = []rune("held: " + oneLine(r.Held))
 	case r.Reason != "":
-		return oneLine(r.Reason)
+		reason = []rune(oneLine(r.Reason))
 	}
-	return "-"
+	if len(reason) > most {
+		return string(reason[:most-3]) + "..."
+	}
+	return string(reason)
 }
 
 // share is a share of the traffic that is in percent already.
 func share(percent float64) string { return fmt.Sprintf("%.4g%%", percent) }
+
+// sharesNow is the candidate's share, or how much of the requests is copied to it.
+func sharesNow(r *api.Release) string {
+	switch {
+	case r.Phase == release.Promoted:
+		return "-"
+	case r.Plan.Strategy == release.Shadow:
+		return share(r.Mirrored) + " copied"
+	}
+	return share(r.Percent)
+}
+
+// shareThen is the candidate's share after a transition. One that is promoted is no candidate any more.
+func shareThen(t release.Transition) string {
+	if t.Phase == release.Promoted {
+		return "-"
+	}
+	return share(t.Percent)
+}
 
 // standing is how a release stands, in a sentence.
 func standing(r *api.Release) string {
@@ -102,9 +127,9 @@ func standing(r *api.Release) string {
 	case release.Promoted:
 		return fmt.Sprintf("%s is promoted", r.Plan.Candidate)
 	case release.RolledBack:
-		return "rolled back, all traffic is with stable: " + oneLine(r.Reason)
+		return "rolled back, all traffic is with stable"
 	case release.RollingBack:
-		return "goes back, all traffic is with stable: " + oneLine(r.Reason)
+		return "going back, all traffic is with stable" + held(r)
 	case release.Promoting:
 		return fmt.Sprintf("%s is being promoted%s", r.Plan.Candidate, held(r))
 	case release.Running:
@@ -133,7 +158,7 @@ func left(r *api.Release) string {
 	if step.Duration <= 0 {
 		return ""
 	}
-	return fmt.Sprintf(", %v to go", span(max(step.Duration-r.Elapsed, 0)))
+	return fmt.Sprintf(", %v to go", span(max(step.Duration-r.Elapsed, 0).Round(time.Second)))
 }
 
 // span is a time for people.
@@ -148,6 +173,7 @@ func showStanding(say *speaker, w io.Writer, r *api.Release) {
 	if r.Over() {
 		line(w, "ended", fmt.Sprintf("%s, after %v", when(r.Ended), span(r.Ended.Sub(r.Started))))
 	}
+	line(w, "why", oneLine(r.Reason))
 	line(w, "drift", oneLine(r.Drift))
 	for _, e := range r.Due {
 		what := string(e.Kind)
@@ -169,7 +195,9 @@ func showStanding(say *speaker, w io.Writer, r *api.Release) {
 	say.table(w, "METRIC ROLE VERDICT CANDIDATE BETWEEN LIMIT OBSERVATIONS", rows)
 	fmt.Fprintln(w)
 	for i := range r.Verdicts {
-		fmt.Fprintf(w, "%s: %s\n", r.Verdicts[i].Metric, oneLine(r.Verdicts[i].Sentence))
+		if v := &r.Verdicts[i]; v.Sentence != r.Reason { // which is said above
+			fmt.Fprintf(w, "%s: %s\n", v.Metric, oneLine(v.Sentence))
+		}
 	}
 }
 
@@ -244,7 +272,18 @@ func showHistory(say *speaker, w io.Writer, r *api.Release) {
 	fmt.Fprintln(w)
 	rows = nil
 	for _, t := range r.Journal {
-		rows = append(rows, []string{when(t.At), share(t.Percent), string(t.What), oneLine(t.By), oneLine(t.Sentence)})
+		rows = append(rows, []string{when(t.At), shareThen(t), string(t.What), oneLine(t.By), oneLine(t.Sentence)})
 	}
 	say.table(w, "AT SHARE WHAT BY SENTENCE", rows)
+	for i := range r.Hooks {
+		h := &r.Hooks[i]
+		how := "it is done"
+		if h.Err != "" {
+			how = "it failed: " + oneLine(h.Err)
+		}
+		fmt.Fprintf(w, "\nhook %s at %s took %v: %s\n", h.Hook, when(h.At), h.TookSeconds, how)
+		for said := range strings.Lines(h.Said) {
+			fmt.Fprintf(w, "  %s\n", oneLine(strings.TrimRight(said, "\n")))
+		}
+	}
 }

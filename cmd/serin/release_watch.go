@@ -21,7 +21,7 @@ const exitRolledBack = 3
 
 type releaseWatchCmd struct {
 	ID       string        `arg:"" name:"release" help:"The release, such as movies-12, or a template's name: its newest."`
-	Every    time.Duration `default:"1m" placeholder:"TIME" help:"How often to tell how the metrics stand where nothing else happens and stdout is no terminal (default: 1m)."`
+	Every    time.Duration `default:"10s" placeholder:"TIME" help:"How often to tell how the metrics stand where nothing else happens and stdout is no terminal (default: 10s)."`
 	Patience time.Duration `default:"5m" placeholder:"TIME" help:"How long to wait for a server that is gone (default: 5m)."`
 }
 
@@ -43,7 +43,7 @@ func (r *releaseWatchCmd) Run(ctx context.Context, c *cli, say *speaker) error {
 	case err != nil:
 		return err
 	case w.last.Phase != release.Promoted:
-		return judged{fault.Conflictf("%s is rolled back: %s", w.last.ID, oneLine(w.last.Reason)).
+		return judged{fault.Conflictf("%s is rolled back", w.last.ID).
 			WithHint("all traffic is with stable; `serin release show %s` tells all that happened", w.last.ID), exitRolledBack}
 	}
 	return nil
@@ -125,7 +125,7 @@ func (w *watcher) tell(r *api.Release) error {
 			continue
 		}
 		if !w.say.json {
-			fmt.Fprintf(&b, "%s %6s  %s\n", when(t.At), share(t.Percent), oneLine(t.Sentence))
+			fmt.Fprintf(&b, "%s %6s  %s\n", when(t.At), shareThen(t), oneLine(t.Sentence))
 			continue
 		}
 		if err := w.say.event(t); err != nil {
@@ -151,10 +151,16 @@ func unwritten(err error) error {
 // status writes how the metrics stand: on the last line of a terminal, else in a line of its own when an outcome is another, or after a while.
 func (w *watcher) status(b *strings.Builder) {
 	r := &w.last
-	text := fmt.Sprintf("%s %6s  now: %s%s", when(w.now()), share(r.Percent), r.StepName, left(r))
-	if r.Held != "" {
-		text = fmt.Sprintf("%s %6s  now: held", when(w.now()), share(r.Percent))
+	now := r.StepName + left(r)
+	switch {
+	case r.Held != "":
+		now = "held"
+	case r.Phase == release.Promoting:
+		now = "being promoted"
+	case r.Phase == release.RollingBack:
+		now = "going back"
 	}
+	text := fmt.Sprintf("%s %6s  now: %s", when(w.now()), share(r.Percent), now)
 	outcomes := ""
 	for i := range r.Verdicts {
 		v := &r.Verdicts[i]

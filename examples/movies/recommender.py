@@ -4,7 +4,7 @@
 It stands for any model in a container. Version 1 recommends what most people liked; version 2 what people with the same tastes liked. The
 films are old ones, the tastes made up: a user's are drawn from the id, so that every instance of a version gives the same answer.
 
-Usage: recommender.py --port 8082 --model 1.4.0
+Usage: recommender.py --port 8082 --model 1.4.0 [--delay 0.6]
 """
 
 import argparse
@@ -12,6 +12,7 @@ import hashlib
 import http.server
 import json
 import re
+import time
 
 # Film: how much people liked it, and how much of it is comedy, horror and adventure.
 FILMS = {
@@ -42,12 +43,15 @@ def recommend(user: str, model: str) -> list[str]:
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # connections are kept
+    wbufsize = -1  # an answer is sent in one piece: who is killed has sent all of it, or nothing
     disable_nagle_algorithm = True
     model = ""
+    delay = 0.0
 
     def do_GET(self):
         path = self.path.partition("?")[0]
         if found := re.fullmatch(r"/recommend/(\w{1,64})", path, re.ASCII):
+            time.sleep(self.delay)
             self.answer(200, {"user": found[1], "movies": recommend(found[1], self.model), "model": self.model})
         elif path == "/healthz":
             self.answer(200, {"ok": True})
@@ -78,8 +82,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--model", default="1.4.0", help="the version: 1.* or 2.*")
+    parser.add_argument("--delay", type=float, default=0, help="how many seconds it thinks about each answer")
     args = parser.parse_args()
-    Handler.model = args.model
+    Handler.model, Handler.delay = args.model, args.delay
     Server(("127.0.0.1", args.port), Handler).serve_forever()
 
 

@@ -242,7 +242,8 @@ func TestTheDescriptionNamesEveryOperation(t *testing.T) {
 		}
 	}
 	for _, id := range []string{"list-models", "show-model", "import-version", "show-version", "verify-version", "verify-all", "remove-version", "move-alias", "list-services",
-		"list-traffic", "show-traffic", "set-traffic", "clear-traffic", "query", "list-views", "list-decisions", "show-decision", "export-view", "summarise-service"} {
+		"list-traffic", "show-traffic", "set-traffic", "clear-traffic", "query", "list-views", "list-decisions", "show-decision", "export-view", "summarise-service",
+		"list-releases", "show-release", "follow-release", "start-release", "plan-release", "promote-release", "abort-release", "approve-release", "resume-release", "retry-release"} {
 		if !have[id] {
 			t.Errorf("%s is not described", id)
 		}

@@ -37,6 +37,7 @@ type Release struct {
 	release.State
 	Percent  float64              `json:"percent" doc:"the candidate's share of the traffic now"`
 	Mirrored float64              `json:"mirrored" doc:"the share of the traffic that is copied to the candidate now, in percent"`
+	Unled    string               `json:"unled,omitempty" doc:"why nobody sees to it, so that its candidate gets nobody; none: somebody does, or it has ended"`
 	StepName string               `json:"stepName" doc:"the step that it is at, in words"`
 	Drift    string               `json:"drift,omitempty" doc:"in what the service differs from its file since: roles that were swapped"`
 	Journal  []release.Transition `json:"journal,omitempty" doc:"what happened, the oldest first"`
@@ -87,14 +88,17 @@ type Seconds float64
 func (s Seconds) String() string {
 	d := time.Duration(float64(s) * float64(time.Second))
 	unit := time.Millisecond
-	for _, u := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second} {
-		if d >= u {
-			unit = max(u/60, time.Millisecond)
-			break
-		}
-	}
-	if d >= 24*time.Hour {
+	switch {
+	case d >= 24*time.Hour:
 		unit = time.Hour
+	case d >= time.Hour:
+		unit = time.Minute
+	case d >= 10*time.Minute:
+		unit = time.Minute
+	case d >= time.Minute:
+		unit = time.Second
+	case d >= time.Second:
+		unit = 100 * time.Millisecond
 	}
 	d = d.Round(unit)
 	text := ""

@@ -51,12 +51,16 @@ const maxEvent = 16 << 20
 // given number that each was not called with yet. It returns nil once the release has ended, Unavailable where the stream ends before, and
 // what each returns otherwise. To go on, ask for what comes after the last Seq.
 func (c *Client) FollowRelease(ctx context.Context, id string, after int, each func(Release) error) error {
+	whole := ctx
+	ctx, cancel := context.WithCancel(ctx) // so that who has enough ends a stream that has nothing to say
 	head := http.Header{"Last-Event-Id": {strconv.Itoa(after)}, "Accept": {eventStream}}
 	resp, err := c.sendWith(ctx, http.MethodGet, path("releases", id, "events"), head, http.NoBody)
 	if err != nil {
+		cancel()
 		return err
 	}
 	defer resp.Body.Close()
+	defer cancel()
 	over := false
 	err = readEvents(resp.Body, func(name string, data []byte) error {
 		switch name {
@@ -79,8 +83,8 @@ func (c *Client) FollowRelease(ctx context.Context, id string, after int, each f
 		return nil // of a later version
 	})
 	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
+	case whole.Err() != nil:
+		return whole.Err()
 	case err == nil && !over:
 		return fault.Unavailablef("the server ended the stream").WithHint("it may be about to start again")
 	}
@@ -91,7 +95,7 @@ func (c *Client) FollowRelease(ctx context.Context, id string, after int, each f
 func readEvents(r io.Reader, each func(name string, data []byte) error) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxEvent)
-	name, data := "", []byte(nil)
+	name, data, any := "", []byte(nil), false
 	for lines.Scan() {
 		field, value, _ := bytes.Cut(lines.Bytes(), []byte(":"))
 		value = bytes.TrimPrefix(value, []byte(" "))
@@ -102,20 +106,20 @@ func readEvents(r io.Reader, each func(name string, data []byte) error) error {
 			if len(data)+len(value) > maxEvent {
 				return fault.Internalf("an event of the control plane is larger than %d bytes", maxEvent)
 			}
-			if data != nil {
+			if any {
 				data = append(data, '\n')
 			}
-			data = append(data, value...)
+			data, any = append(data, value...), true
 		case "":
 			if len(lines.Bytes()) > 0 {
 				continue // a comment
 			}
-			if data != nil {
+			if any {
 				if err := each(name, data); err != nil {
 					return err
 				}
 			}
-			name, data = "", nil
+			name, data, any = "", nil, false
 		}
 	}
 	switch err := lines.Err(); {

@@ -110,7 +110,7 @@ func (c *Control) Close() error {
 func inProcess(o Options, d *dataDir) *api.Client {
 	options := api.Options{
 		Version: o.Version, Registry: d.registry, Log: o.Log, Now: o.Now, Traffic: newTrafficState(d.state, o.Now, nil),
-		Releases: releaseBook{d.state},
+		Releases: releaseBook{d.state, o.Now},
 	}
 	askTelemetry(&options, o.DataDir)
 	handler := api.New(options)

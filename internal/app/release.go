@@ -36,6 +36,7 @@ type releases struct {
 	nudge   chan struct{}  // holds one: look at once
 	hooks   sync.WaitGroup // that run
 	stopped chan struct{}  // closed when Run ends
+	metrics *releaseMetrics
 
 	mu      sync.Mutex
 	running map[string]*life // by id
@@ -96,15 +97,16 @@ type life struct {
 
 	mu               sync.Mutex // held from a look to the end of what is written of it
 	doc              releaseDoc
-	revision, active int64     // of the documents that doc was read from, or written to
-	written          time.Time // when that was; zero: it was read, and its lease is not renewed yet
-	until            time.Time // its lease ends, by a clock that does not step
-	troubled         time.Time // since when the candidate cannot answer; zero: it can
-	told             string    // the last trouble in the log
-	aliasesAt        time.Time // when its aliases were looked at
-	hook             *hookTurn // that runs, or has ended and is not written down yet; nil: none
-	retry            time.Time // what is due is not done before
-	tries            int       // that failed, in a row
+	revision, active int64             // of the documents that doc was read from, or written to
+	written          time.Time         // when that was; zero: it was read, and its lease is not renewed yet
+	until            time.Time         // its lease ends, by a clock that does not step
+	troubled         time.Time         // since when the candidate cannot answer; zero: it can
+	told             string            // the last trouble in the log
+	segments         []release.Segment // of the last look
+	aliasesAt        time.Time         // when its aliases were looked at
+	hook             *hookTurn         // that runs, or has ended and is not written down yet; nil: none
+	retry            time.Time         // what is due is not done before
+	tries            int               // that failed, in a row
 }
 
 // newReleases makes what runs releases. Load takes up those that there are.
@@ -112,9 +114,12 @@ func newReleases(o releasesOptions) *releases {
 	if o.RunHook == nil {
 		o.RunHook = runHook
 	}
-	return &releases{
-		releasesOptions: o, nudge: make(chan struct{}, 1), stopped: make(chan struct{}), running: map[string]*life{}, changed: make(chan struct{}), refused: map[string]error{},
+	r := &releases{
+		releasesOptions: o, nudge: make(chan struct{}, 1), stopped: make(chan struct{}), running: map[string]*life{}, changed: make(chan struct{}),
+		refused: map[string]error{},
 	}
+	r.metrics = newReleaseMetrics(r)
+	return r
 }
 
 // Nudge makes Run look at once, and at the aliases too.
@@ -155,6 +160,7 @@ func (r *releases) Run(ctx context.Context) error {
 // Tick looks at every release once.
 func (r *releases) Tick(ctx context.Context) {
 	now := r.Now()
+	defer func() { r.metrics.ticks.Observe(max(r.Now().Sub(now), 0).Seconds()) }()
 	changed, err := r.load(ctx)
 	if err == nil && len(changed) > 0 {
 		err = r.Traffic.Refresh(ctx, changed)

@@ -224,7 +224,7 @@ func TestARestartGoesOnWithinTheLeaseAndIsToldOfBehindIt(t *testing.T) {
 		w, s := booted(t, plan)
 		s.start()
 		s.pass(5 * time.Minute)
-		w.clock.pass(tt.away)
+		w.pass(tt.away)
 		s, err := w.boot(w.state)
 		must(t, err)
 		w.wantShare("before anybody has looked", 0)
@@ -242,4 +242,62 @@ func TestARestartGoesOnWithinTheLeaseAndIsToldOfBehindIt(t *testing.T) {
 		}
 		w.check("restarted")
 	}
+}
+
+// What an operator wanted before a release found the candidate to be no good does not bring it back.
+func TestAnOverrideDoesNotBringBackWhatWasRolledBack(t *testing.T) {
+	for _, c := range []struct{ override, left string }{{"1 1", "1 0"}, {"0 1", ""}} {
+		w, s := booted(t, moviesPlan(toWeight(20), pauseFor(time.Hour)))
+		s.start()
+		stable, canary, _ := strings.Cut(c.override, " ")
+		must(t, s.traffic.Set(t.Context(), "movies", api.TrafficOverride{Weights: api.SentWeights(trafficWeights(t, stable, canary)), By: "ann", Why: "a try"}))
+		w.sees(w.bad)
+		s.turn()
+		w.wantShare("after harm, with "+c.override, 0)
+		is, err := s.traffic.Load(t.Context(), 1, "movies")
+		must(t, err)
+		if got := is[0].Override; (got != nil) != (c.left != "") || got != nil && (got.Weights["stable"].Float() != 1 || got.Weights["canary"].Float() != 0) {
+			t.Errorf("%s: %+v is left", c.override, got)
+		}
+		if why := is[0].Changes[0].Why; !strings.Contains(why, "the override of ann") {
+			t.Errorf("the history says %q", why)
+		}
+	}
+}
+
+// Whoever asks how a release stands is not told of a share that nobody gives the candidate.
+func TestAReleaseThatNobodyLeadsSaysSo(t *testing.T) {
+	w, s := booted(t, moviesPlan(toWeight(20), pauseFor(time.Hour)))
+	s.start()
+	s.pass(time.Minute)
+	says := func(what string, r api.Release, percent float64) {
+		t.Helper()
+		if r.Percent != percent || (r.Unled != "") != (percent == 0) {
+			t.Errorf("%s: %v%%, %q", what, r.Percent, r.Unled)
+		}
+	}
+	written := func() api.Release {
+		t.Helper()
+		r, err := releaseBook{w.state, w.now}.Release(t.Context(), "movies")
+		must(t, err)
+		return r
+	}
+	led, err := s.Release(t.Context(), "movies")
+	must(t, err)
+	says("led", led, 20)
+	says("led, as written", written(), 20)
+	w.sees(func(time.Time, *evidenceOf) (release.Look, error) {
+		return release.Look{}, errors.New("telemetry.db is gone")
+	})
+	s.pass(time.Minute)
+	s.traffic.leases.check(s.Log)
+	led, err = s.Release(t.Context(), "movies")
+	must(t, err)
+	says("not led", led, 0)
+	says("not led, as written", written(), 0)
+	w.sees(w.good)
+	s.turn()
+	led, err = s.Release(t.Context(), "movies")
+	must(t, err)
+	says("led again", led, 20)
 }

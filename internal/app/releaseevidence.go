@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/measure"
 	telemetrysqlite "github.com/serin-ml/serin/internal/measure/sqlite"
 	"github.com/serin-ml/serin/internal/release"
@@ -34,22 +35,43 @@ type evidenceOf struct {
 //	log ─► follower ─► sink ─► watched (sums of one release) ─► Look
 type evidence struct {
 	sink *telemetrysqlite.Sink
+	lag  func() measure.Lag // of the follower
 
 	mu      sync.Mutex
 	watched map[string]*watched // by service
 }
 
-// newEvidence makes looks of what the sink holds, and of what it takes in from then on.
-func newEvidence(sink *telemetrysqlite.Sink) *evidence {
-	return &evidence{sink: sink, watched: map[string]*watched{}}
+// newEvidence makes looks of what the sink holds, and of what it takes in from then on; lag tells how far it is.
+func newEvidence(sink *telemetrysqlite.Sink, lag func() measure.Lag) *evidence {
+	return &evidence{sink: sink, lag: lag, watched: map[string]*watched{}}
+}
+
+// stale is after how long figures that stand still are none.
+const stale = 10 * time.Second
+
+// blind tells why nobody can see what the variants do now, nil if one can.
+func (e *evidence) blind(now time.Time) error {
+	lag := e.lag()
+	switch {
+	case lag.Err != nil:
+		return fault.Unavailablef("what is measured stands still: %w", lag.Err)
+	case lag.Since.IsZero() || now.Sub(lag.Since) > stale:
+		return fault.Unavailablef("what is measured is behind what happens: %d bytes of the log are not read yet", uint64(lag.End-lag.Applied)).
+			WithHint("wait; if it lasts, the server's log says why")
+	}
+	return nil
 }
 
 // unasked is after how long a release that nobody asks about is not kept up to date any more.
 const unasked = 10 * time.Minute
 
 // Look returns what was measured of a release up to the last records that the sink has taken in. It reads no file but at the first look, and
-// makes nothing anew where nothing changed. Its segments are the caller's to read, not to change.
+// makes nothing anew where nothing changed. Its segments are the caller's to read, not to change. While the log is not read up to its end it is
+// Unavailable: a candidate must not go on because nobody sees how it does.
 func (e *evidence) Look(ctx context.Context, of *evidenceOf, now time.Time) (release.Look, error) {
+	if err := e.blind(now); err != nil {
+		return release.Look{}, err
+	}
 	w, err := e.watch(ctx, of, now)
 	if err != nil {
 		return release.Look{}, err
@@ -122,7 +144,7 @@ func (w *watched) look(shares map[uint64]float64, now time.Time) release.Look {
 		candidate.fill(&s.Candidate, w.feedback)
 		w.last.Asked += candidate.asked()
 	}
-	if s := w.copies.segment(); s != nil {
+	if s := w.copies.segment(w.of.Strategy); s != nil {
 		s.Disputed = w.disputed
 		w.last.Segments = append(w.last.Segments, *s)
 	}

@@ -43,7 +43,7 @@ func BenchmarkLooks(b *testing.B) {
 		)
 		all[i].Service, all[i].Shares = fmt.Sprintf("service%d", i), map[uint64]float64{1: 0.05, 2: 0.2, 3: 0.5}
 	}
-	e := newEvidence(m.sink)
+	e := newEvidence(m.sink, upToDate)
 	look := func(n int) {
 		for _, of := range all {
 			lookAt(b, e, of, noon.Add(time.Duration(n)*time.Second))

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/serin-ml/serin/internal/event"
+	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/measure"
 	telemetrysqlite "github.com/serin-ml/serin/internal/measure/sqlite"
 	"github.com/serin-ml/serin/internal/release"
@@ -61,6 +62,9 @@ func (m *telemetryOf) log(t testing.TB, records ...event.Record) {
 		t.Fatal(err)
 	}
 }
+
+// upToDate is a follower that has read all.
+func upToDate() measure.Lag { return measure.Lag{Since: noon.AddDate(1, 0, 0)} }
 
 // oneRelease is of the service that decided and tallied are about.
 func oneRelease(metrics ...release.Metric) *evidenceOf {
@@ -114,7 +118,7 @@ func lookAt(t testing.TB, e *evidence, of *evidenceOf, now time.Time) release.Lo
 
 func TestALookIsWhatWasMeasuredOfTheBoundVersionsSinceTheReleaseBegan(t *testing.T) {
 	m := newTelemetryOf(t)
-	e := newEvidence(m.sink)
+	e := newEvidence(m.sink, upToDate)
 	other, old, slow := seconds(1, 1, "canary", 3, 100, 100), seconds(1, 1, "canary", 3, 100, 100), seconds(2, 2, "canary", 3, 4, 0)
 	other.Version, old.Epoch, slow.Fallbacks = "sha256:cc", 0, 1
 	of := oneRelease(release.Metric{Measure: release.Errors, Versus: true})
@@ -154,7 +158,7 @@ func TestALookIsWhatWasMeasuredOfTheBoundVersionsSinceTheReleaseBegan(t *testing
 
 func TestALookThatWasHandedOutDoesNotChange(t *testing.T) {
 	m := newTelemetryOf(t)
-	e, of := newEvidence(m.sink), oneRelease(release.Metric{Measure: release.Latency, Quantile: 0.5})
+	e, of := newEvidence(m.sink, upToDate), oneRelease(release.Metric{Measure: release.Latency, Quantile: 0.5})
 	m.log(t, event.Record{Tally: seconds(1, 1, "canary", 3, 5, 0)})
 	before := lookAt(t, e, of, noon)
 	if same := lookAt(t, e, of, noon.Add(time.Hour)); &same.Segments[0] != &before.Segments[0] {
@@ -173,7 +177,7 @@ func TestALookThatWasHandedOutDoesNotChange(t *testing.T) {
 
 func TestFeedbackCountsByTheTimeOfItsDecisionOnceThatIsOldEnough(t *testing.T) {
 	m := newTelemetryOf(t)
-	e := newEvidence(m.sink)
+	e := newEvidence(m.sink, upToDate)
 	of := oneRelease(release.Metric{Measure: release.Accuracy, Versus: true, Maturity: time.Hour}, release.Metric{Measure: release.Value, Kind: "rating"})
 	early, later := rated(t, 30, 1, "canary"), rated(t, 90, 1, "canary")
 	rating := judged(later, 4)
@@ -218,7 +222,10 @@ func TestFeedbackCountsByTheTimeOfItsDecisionOnceThatIsOldEnough(t *testing.T) {
 
 // Whatever batches the log comes in, whenever somebody looks, and however often the server starts anew, a look is the same in the end.
 func TestALookDependsOnTheLogAndTheTimeAlone(t *testing.T) {
+	m, whole, run := newTelemetryOf(t), newTelemetryOf(t), 0 // two files for all runs, each of which is of a service of its own
 	rapid.Check(t, func(rt *rapid.T) {
+		run++
+		service := fmt.Sprint("service", run)
 		var records []event.Record
 		var asked []*event.Decision
 		for i := range rapid.IntRange(1, 40).Draw(rt, "records") {
@@ -226,9 +233,12 @@ func TestALookDependsOnTheLogAndTheTimeAlone(t *testing.T) {
 			variant := rapid.SampledFrom([]string{"stable", "canary"}).Draw(rt, "variant")
 			switch rapid.IntRange(0, 3).Draw(rt, "kind") {
 			case 0:
-				records = append(records, event.Record{Tally: seconds(n, policy, variant, uint8(rapid.IntRange(0, 63).Draw(rt, "bucket")), 5, rapid.IntRange(0, 5).Draw(rt, "failed"))})
+				tally := seconds(n, policy, variant, uint8(rapid.IntRange(0, 63).Draw(rt, "bucket")), 5, rapid.IntRange(0, 5).Draw(rt, "failed"))
+				tally.Service = service
+				records = append(records, event.Record{Tally: tally})
 			case 1:
 				d := rated(t, 1000*i+n, policy, variant)
+				d.Service, d.ID[9], d.ID[10] = service, byte(run), byte(run>>8)
 				asked = append(asked, d)
 				records = append(records, event.Record{Decision: d})
 			default:
@@ -236,7 +246,7 @@ func TestALookDependsOnTheLogAndTheTimeAlone(t *testing.T) {
 					continue
 				}
 				o := judged(rapid.SampledFrom(asked).Draw(rt, "of"), float64(rapid.IntRange(0, 1).Draw(rt, "right")))
-				o.ID = fmt.Sprint(i)
+				o.ID = fmt.Sprint(service, i)
 				if rapid.Bool().Draw(rt, "rated") {
 					o.Kind, o.Number = "rating", rapid.Float64Range(-5, 5).Draw(rt, "rating")
 				}
@@ -247,33 +257,49 @@ func TestALookDependsOnTheLogAndTheTimeAlone(t *testing.T) {
 			release.Metric{Measure: release.Accuracy, Maturity: 5 * time.Minute}, release.Metric{Measure: release.Value, Kind: "rating", Maturity: 2 * time.Minute},
 			release.Metric{Measure: release.Latency, Quantile: 0.9},
 		)
-		m, whole := newTelemetryOf(t), newTelemetryOf(t)
-		e := newEvidence(m.sink)
+		of.Service = service
+		e := newEvidence(m.sink, upToDate)
 		now := noon
 		for rest := records; len(rest) > 0; {
 			n := rapid.IntRange(1, len(rest)).Draw(rt, "batch")
 			m.log(t, rest[:n]...)
 			rest = rest[n:]
-			switch rapid.IntRange(0, 4).Draw(rt, "meanwhile") {
+			switch rapid.IntRange(0, 9).Draw(rt, "meanwhile") {
 			case 0:
 				m.reopen(t)
-				e = newEvidence(m.sink)
-			case 1, 2:
+				e = newEvidence(m.sink, upToDate)
+			case 1, 2, 3, 4, 5:
 				now = now.Add(time.Duration(rapid.IntRange(0, 4).Draw(rt, "minutes")) * time.Minute)
 				lookAt(t, e, of, now)
 			}
 		}
-		whole.log(t, records...)
-		if diff := cmp.Diff(lookAt(t, newEvidence(whole.sink), of, now), lookAt(t, e, of, now)); diff != "" {
+		if len(records) > 0 {
+			whole.log(t, records...)
+		}
+		if diff := cmp.Diff(lookAt(t, newEvidence(whole.sink, upToDate), of, now), lookAt(t, e, of, now)); diff != "" {
 			rt.Fatalf("(-at once +bit by bit)\n%s", diff)
 		}
-		if err := whole.sink.Close(); err != nil {
-			rt.Fatal(err)
-		}
-		if err := m.sink.Close(); err != nil {
-			rt.Fatal(err)
-		}
 	})
+}
+
+func TestWhoCannotSeeSaysSo(t *testing.T) {
+	m := newTelemetryOf(t)
+	for name, p := range map[string]struct {
+		lag  measure.Lag
+		says string
+	}{
+		"at the end":         {measure.Lag{Since: noon, End: 70, Applied: 70}, ""},
+		"a few seconds ago":  {measure.Lag{Since: noon.Add(-stale), End: 70, Applied: 20}, ""},
+		"it began just now":  {measure.Lag{End: 70, Applied: 20}, "50 bytes of the log are not read yet"},
+		"far behind":         {measure.Lag{Since: noon.Add(-stale - 1), End: 70, Applied: 20}, "50 bytes of the log are not read yet"},
+		"the disk is full":   {measure.Lag{Since: noon, Err: fault.Unavailablef("no room")}, "stands still: no room"},
+		"the file is broken": {measure.Lag{Since: noon, Err: fault.Internalf("damaged")}, "stands still: damaged"},
+	} {
+		_, err := newEvidence(m.sink, func() measure.Lag { return p.lag }).Look(t.Context(), oneRelease(), noon)
+		if (err == nil) != (p.says == "") || err != nil && (fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), p.says)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 func TestUsersWhoAreLostMakeALookUnfit(t *testing.T) {
@@ -283,7 +309,7 @@ func TestUsersWhoAreLostMakeALookUnfit(t *testing.T) {
 		records = append(records, event.Record{Decision: rated(t, n, 2, []string{"stable", "stable", "stable", "canary"}[n%4])}) // half and half was said
 	}
 	m.log(t, records...)
-	e, of := newEvidence(m.sink), oneRelease()
+	e, of := newEvidence(m.sink, upToDate), oneRelease()
 	if look := lookAt(t, e, of, noon); !strings.Contains(look.Unfit, "225 at stable, 75 at canary") {
 		t.Errorf("unfit: %q", look.Unfit)
 	}
@@ -297,7 +323,7 @@ func TestAShadowIsJudgedByCopiesAndByWhoWasRight(t *testing.T) {
 	m := newTelemetryOf(t)
 	of := oneRelease(release.Metric{Measure: release.Accuracy, Versus: true})
 	of.Candidate, of.Strategy, of.Shares = "next", release.Shadow, map[uint64]float64{1: 0}
-	e := newEvidence(m.sink)
+	e := newEvidence(m.sink, upToDate)
 	before := compared(-120, 64, 0) // of before the release
 	first, second := decided(t, 1, "stable"), decided(t, 2, "stable")
 	m.log(t, event.Record{Comparison: before}, event.Record{Comparison: compared(1, 100, 90)}, event.Record{Decision: first}, event.Record{Decision: second},
@@ -335,7 +361,7 @@ func TestWhatExpressionsNameIsMeasured(t *testing.T) {
 	rating.Kind = "rating"
 	m.log(t, event.Record{Tally: seconds(1, 1, "canary", 3, 5, 0)}, event.Record{Decision: d}, event.Record{Outcome: rating})
 	of := oneRelease(release.Metric{Measure: release.Expression, Expr: `candidate.latency.p99 < 1.0 && candidate.value["rating"] > 2.0 && candidate.value.click > 0.1`})
-	a := &lookAt(t, newEvidence(m.sink), of, noon).Segments[0].Candidate
+	a := &lookAt(t, newEvidence(m.sink, upToDate), of, noon).Segments[0].Candidate
 	if a.Latencies[3] == nil || a.Values["rating"][measure.BucketOf(d)] != (stat.Pair{Y: 3, Z: 1}) || a.Values["click"] == nil {
 		t.Errorf("latencies %v, values %v", a.Latencies[3], a.Values)
 	}
@@ -343,7 +369,7 @@ func TestWhatExpressionsNameIsMeasured(t *testing.T) {
 
 func TestReleasesThatNobodyAsksAboutAreForgotten(t *testing.T) {
 	m := newTelemetryOf(t)
-	e, of, other := newEvidence(m.sink), oneRelease(), oneRelease()
+	e, of, other := newEvidence(m.sink, upToDate), oneRelease(), oneRelease()
 	other.Service = "movies"
 	lookAt(t, e, of, noon)
 	lookAt(t, e, other, noon.Add(unasked+time.Second))
@@ -358,7 +384,7 @@ func TestReleasesThatNobodyAsksAboutAreForgotten(t *testing.T) {
 
 func TestLooksAndTheLogDoNotWaitForEachOther(t *testing.T) {
 	m := newTelemetryOf(t)
-	e, of := newEvidence(m.sink), oneRelease(release.Metric{Measure: release.Latency, Quantile: 0.5})
+	e, of := newEvidence(m.sink, upToDate), oneRelease(release.Metric{Measure: release.Latency, Quantile: 0.5})
 	var wg sync.WaitGroup
 	done := make(chan struct{})
 	for range 2 {

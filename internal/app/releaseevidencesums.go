@@ -149,10 +149,14 @@ func (c *copySums) add(of *event.Comparison) {
 
 func (c *copySums) asked() uint64 { return c.pairs + c.failed + c.others }
 
-// segment is that of the copies, nil where there are none. Either arm has answered all that is compared.
-func (c *copySums) segment() *release.Segment {
+// segment is that of the copies, nil where there are none. Either arm has answered all that is compared. A candidate that answers users is
+// judged by how long that takes.
+func (c *copySums) segment(strategy release.Strategy) *release.Segment {
 	if !c.any {
 		return nil
+	}
+	if strategy != release.Shadow {
+		return &release.Segment{Share: 0.5, Candidate: release.Arm{Agreed: c.agreed}}
 	}
 	slower, none := new(release.Pairs), new(release.Pairs)
 	for b := range slower {

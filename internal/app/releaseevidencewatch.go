@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -139,8 +140,19 @@ func (w *watched) Segment(of measure.Segment, added *measure.SegmentDelta) {
 		if w.young[key] == nil {
 			w.young[key] = new(measure.SegmentMinute)
 		}
-		w.young[key].Merge(m)
+		w.young[key].Merge(w.wanted(m))
 	}
+}
+
+// wanted leaves out the kinds of outcomes that no metric is about: minutes may have to be kept for days.
+func (w *watched) wanted(m *measure.SegmentMinute) *measure.SegmentMinute {
+	kept := &measure.SegmentMinute{Cells: m.Cells}
+	for i := range m.Kinds {
+		if slices.ContainsFunc(w.feedback, func(r ripening) bool { return r.kind == m.Kinds[i].Kind }) {
+			kept.Kinds = append(kept.Kinds, m.Kinds[i])
+		}
+	}
+	return kept
 }
 
 // quantiles tells whether any metric is about a quantile of the latency, which is all that sketches are for.

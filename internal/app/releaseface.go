@@ -15,9 +15,15 @@ import (
 
 // StartRelease implements api.Releaser.
 func (r *releases) StartRelease(ctx context.Context, name string, s api.ReleaseStart) (api.Release, error) {
-	d, busy, err := r.begin(ctx, successor{name, s.By, s.Why})
+	n := successor{name, s.By, s.Why}
+	d, busy, err := r.begin(ctx, n)
 	if busy != "" && s.Supersede {
-		return r.supersede(ctx, busy, successor{name, s.By, s.Why})
+		var id string
+		if id, err = r.supersede(ctx, busy, n); err == nil && id == "" { // it has ended by itself meanwhile
+			d, _, err = r.begin(ctx, n)
+			id = d.State.ID
+		}
+		d.State.ID = id
 	}
 	if err != nil {
 		return api.Release{}, err
@@ -25,14 +31,14 @@ func (r *releases) StartRelease(ctx context.Context, name string, s api.ReleaseS
 	return r.Release(ctx, d.State.ID)
 }
 
-// supersede aborts a release, and waits until its successor has begun.
-func (r *releases) supersede(ctx context.Context, id string, n successor) (api.Release, error) {
+// supersede aborts a release, and returns its successor once that has begun; "" where the release has ended before.
+func (r *releases) supersede(ctx context.Context, id string, n successor) (next string, err error) {
 	why := n.Why
 	if why == "" {
 		why = "it begins anew"
 	}
 	service := ""
-	err := r.command(ctx, id, func(t *turn) (in release.Input) {
+	err = r.command(ctx, id, func(t *turn) (in release.Input) {
 		service = t.after.State.Plan.Service
 		t.after.Next = &n
 		if t.after.State.Phase != release.RollingBack {
@@ -41,28 +47,33 @@ func (r *releases) supersede(ctx context.Context, id string, n successor) (api.R
 		return in
 	})
 	if err != nil {
-		return api.Release{}, err
+		if over, seen := r.Release(ctx, id); seen == nil && over.Over() {
+			return "", nil
+		}
+		return "", err
 	}
 	for {
 		r.mu.Lock()
 		changed, refused := r.changed, r.refused[id]
 		r.mu.Unlock()
 		if refused != nil {
-			return api.Release{}, fault.New(fault.KindOf(refused), "release %s is aborted, and nothing begins in its place: %w", id, refused)
+			return "", fault.New(fault.KindOf(refused), "release %s is aborted, and nothing begins in its place: %w", id, refused)
 		}
-		next, err := r.activeOf(ctx, service)
-		if err == nil && next != "" && next != id {
-			return r.Release(ctx, next)
+		if next, err := r.activeOf(ctx, service); err == nil && next != id {
+			return next, nil
 		}
 		select {
 		case <-changed:
 		case <-time.After(releaseEvery): // what somebody else writes is not told here
+		case <-r.stopped:
+			return "", fault.Unavailablef("release %s is aborted, and the server is stopping; what takes its place begins when it is started again", id)
 		case <-ctx.Done():
-			return api.Release{}, fault.Unavailablef("release %s is aborted; what takes its place begins once that is done: %w", id, ctx.Err())
+			return "", fault.Unavailablef("release %s is aborted; what takes its place begins once that is done: %w", id, ctx.Err())
 		}
 	}
 }
 
+// activeOf returns which release leads a service; NotFound: none does.
 func (r *releases) activeOf(ctx context.Context, service string) (id string, err error) {
 	err = r.State.View(ctx, func(reader store.Reader) error {
 		a, err := getJSON[activeDoc](reader, activeKey(service))
@@ -144,28 +155,43 @@ func (r *releases) ended(ctx context.Context, id string, wish func(*turn) releas
 		return fault.Conflictf("release %s was changed meanwhile", id).WithHint("try again")
 	}
 	before := t.after.State
-	_, _, err = release.Step(before, wish(t), r.Now())
+	if _, _, err = release.Step(before, wish(t), r.Now()); err == nil {
+		err = fault.Conflictf("release %s has ended", id)
+	}
 	return err
 }
 
 // Releases implements api.Releases.
 func (r *releases) Releases(ctx context.Context) ([]api.Release, error) {
-	all, err := releaseBook{r.State}.Releases(ctx)
+	all, err := releaseBook{r.State, r.Now}.Releases(ctx)
 	for i := range all {
 		if doc := r.shown(all[i].ID); doc != nil {
 			drift := all[i].Drift
 			all[i] = shownRelease(doc, drift, nil)
 		}
+		r.led(&all[i])
 	}
 	return all, err
 }
 
+// led tells whether the release is led in this process.
+func (r *releases) led(one *api.Release) {
+	one.Unled, one.Percent = "", one.State.Percent()
+	if !one.Over() && r.Traffic.leases.lapsed(one.Plan.Service) {
+		unled(one, "nothing could see to it for longer than its lease (the log of the server says why), and its candidate gets nobody until that is mended")
+	}
+}
+
+// unled says of a release why nobody leads it.
+func unled(one *api.Release, why string) { one.Unled, one.Percent = why, 0 }
+
 // Release implements api.Releases.
 func (r *releases) Release(ctx context.Context, id string) (api.Release, error) {
-	one, err := releaseBook{r.State}.Release(ctx, id)
+	one, err := releaseBook{r.State, r.Now}.Release(ctx, id)
 	if doc := r.shown(one.ID); err == nil && doc != nil && doc.State.Seq == one.Seq {
 		one = shownRelease(doc, one.Drift, one.Journal)
 	}
+	r.led(&one)
 	return one, err
 }
 
@@ -189,7 +215,10 @@ func (r *releases) shown(id string) *releaseDoc {
 }
 
 // releaseBook tells of releases what is written down of them.
-type releaseBook struct{ state store.State }
+type releaseBook struct {
+	state store.State
+	now   func() time.Time
+}
 
 // Releases implements api.Releases.
 func (b releaseBook) Releases(ctx context.Context) (all []api.Release, err error) {
@@ -201,10 +230,11 @@ func (b releaseBook) Releases(ctx context.Context) (all []api.Release, err error
 		}
 		return r.Scan(statePrefix, func(doc store.Doc) error {
 			d, err := decodeJSON[releaseDoc](doc)
-			if err == nil {
-				all = append(all, shownRelease(&d, drifts[d.State.Plan.Service], nil))
+			if err != nil {
+				return err
 			}
-			return err
+			all = append(all, shownRelease(&d, drifts[d.State.Plan.Service], nil))
+			return b.led(r, &all[len(all)-1])
 		})
 	})
 	slices.SortStableFunc(all, func(a, b api.Release) int {
@@ -234,20 +264,50 @@ func (b releaseBook) Release(ctx context.Context, named string) (one api.Release
 		if err != nil {
 			return err
 		}
-		drifts, err := driftsOf(r)
+		drift, err := driftOf(r, d.State.Plan.Service)
 		if err != nil {
 			return err
 		}
 		journal, err := journalOf(r, id, 0)
-		one = shownRelease(&d, drifts[d.State.Plan.Service], journal)
-		return err
+		if err != nil {
+			return err
+		}
+		one = shownRelease(&d, drift, journal)
+		return b.led(r, &one)
 	})
 	return one, err
+}
+
+// led tells whether somebody may still lead the release, by the lease that was written down last.
+func (b releaseBook) led(r store.Reader, one *api.Release) error {
+	if one.Over() {
+		return nil
+	}
+	traffic, err := getTraffic(r, one.Plan.Service)
+	if err != nil {
+		return err
+	}
+	if led := traffic.Release; led != nil && led.Name == one.ID && led.Lapsed(b.now()) {
+		unled(one, "nobody has seen to it since "+led.Lease.UTC().Format(time.RFC3339)+" at the latest, and its candidate gets nobody until a server does")
+	}
+	return nil
 }
 
 // Follow implements api.Releases.
 func (b releaseBook) Follow(ctx context.Context, id string, after int, each func(api.Release) error) error {
 	return followRelease(ctx, id, after, b.Release, func() <-chan struct{} { return nil }, nil, each)
+}
+
+// driftOf tells how a service differs from the file, "" if it does not.
+func driftOf(r store.Reader, service string) (string, error) {
+	doc, err := getTraffic(r, service)
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		return "", nil // it was never told of
+	case err != nil || doc.Roles == nil:
+		return "", err
+	}
+	return doc.Roles.drift(), nil
 }
 
 // driftsOf tells how services differ from the file.

@@ -114,7 +114,7 @@ func (f *fate) live(t *testing.T, models *memory, blobs store.Blobs, diesAt int,
 	at := copied(f.at)
 	for second := range 60 {
 		if state.isDead() {
-			w.clock.pass(away)
+			w.pass(away)
 			state = &mortal{State: w.state}
 			s = w.bootUp(state)
 		}
@@ -126,7 +126,7 @@ func (f *fate) live(t *testing.T, models *memory, blobs store.Blobs, diesAt int,
 			}
 			s.turn()
 		}
-		w.clock.pass(time.Second)
+		w.pass(time.Second)
 	}
 	for key, many := range counts(w.ran) {
 		if many > 2 || many > 1 && diesAt == 0 {
@@ -170,14 +170,14 @@ func counts(list []string) map[string]int {
 // ended holds the end of a life against the one that it has to have.
 func (f *fate) ended(w *world, what string) {
 	w.t.Helper()
-	all, err := releaseBook{w.state}.Releases(w.t.Context())
+	all, err := releaseBook{w.state, w.now}.Releases(w.t.Context())
 	must(w.t, err)
 	got := map[string]release.Phase{}
 	for _, r := range all {
 		got[r.ID] = r.Phase
 	}
 	if fmt.Sprint(got) != fmt.Sprint(f.ends) {
-		one, err := releaseBook{w.state}.Release(w.t.Context(), "movies")
+		one, err := releaseBook{w.state, w.now}.Release(w.t.Context(), "movies")
 		must(w.t, err)
 		w.t.Fatalf("%s: it ends with %v, want %v\n%s", what, got, f.ends, story(one))
 	}
@@ -273,7 +273,7 @@ func TestTwoWhoRunTheSameReleasesDoNotGetInEachOthersWay(t *testing.T) {
 				}
 				first.turn()
 				then.turn()
-				w.clock.pass(time.Second)
+				w.pass(time.Second)
 			}
 			if a.share != f.share || b.share != f.share {
 				t.Errorf("the candidate has %v in the one data plane, and %v in the other", a.share, b.share)

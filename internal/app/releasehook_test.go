@@ -94,7 +94,7 @@ func TestAHookThatNobodyWantsAnyMoreIsCutOffBeforeTheNextOne(t *testing.T) {
 	}
 	s.start()
 	for range 3 {
-		w.clock.pass(time.Second)
+		w.pass(time.Second)
 		s.Tick(t.Context())
 	}
 	<-begun

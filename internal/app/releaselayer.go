@@ -66,6 +66,24 @@ func layerOf(s *release.State) traffic.Release {
 	}
 }
 
+// withhold takes from an operator's override what it gives a variant: it was wanted before a release found that the variant is no good, and
+// would hold as soon as the release lets go. Where nothing is left, the override goes.
+func (d *trafficDoc) withhold(variant string) {
+	if d.Override == nil || d.Override.Weights[variant].Float() == 0 {
+		return
+	}
+	kept := *d.Override
+	kept.Weights = maps.Clone(kept.Weights)
+	delete(kept.Weights, variant)
+	for name, weight := range kept.Weights {
+		if weight.Float() > 0 && (d.File == nil || slices.Contains(d.File.Variants, name)) {
+			d.Override = &kept
+			return
+		}
+	}
+	d.Override, d.OverrideVersion = nil, 0
+}
+
 // roles say which variants have each other's weights, since promoted releases of upstreams.
 type roles struct {
 	Has     map[string]string `json:"has"` // by a variant's name in the file: the variant that has its weight

@@ -14,17 +14,24 @@ import (
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/measure"
 	"github.com/serin-ml/serin/internal/release"
+	"github.com/serin-ml/serin/internal/release/prometheus"
 )
 
 // planned is the time before a release whose traffic says what it would find out.
 const planned = time.Hour
 
+// short is a time whose traffic says little of the hours to come.
+const short = 10 * time.Minute
+
 // unknownHorizon is up to when harm is looked for where nothing says how long a release takes.
 const unknownHorizon = 24 * time.Hour
 
-// totaller counts what was measured of a service, by epoch, variant and version.
+// totaller counts what was measured of a service.
 type totaller interface {
+	// Totals are those of each epoch, variant and version in the minutes from one time up to another.
 	Totals(ctx context.Context, service string, from, to time.Time) ([]measure.Totals, error)
+	// First is the first minute of that time and after that something was measured in; zero: none.
+	First(ctx context.Context, service string, from time.Time) (time.Time, error)
 }
 
 // Totals implements totaller. Where nothing was measured yet there is nothing.
@@ -40,6 +47,28 @@ func (path telemetryFile) Totals(ctx context.Context, service string, from, to t
 	return totals, errors.Join(err, r.Close())
 }
 
+// First implements totaller.
+func (path telemetryFile) First(ctx context.Context, service string, from time.Time) (first time.Time, err error) {
+	const text = "SELECT min(minute) FROM variant_minutes WHERE service = ? AND minute >= ?"
+	rows, err := path.Query(ctx, text, service, from.UTC().Format(time.DateTime))
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		return first, nil
+	case err != nil:
+		return first, err
+	}
+	defer rows.Close()
+	for row, err := range rows.All {
+		if err != nil {
+			return first, err
+		}
+		if minute, ok := row[0].(string); ok {
+			return time.Parse(time.DateTime, minute)
+		}
+	}
+	return first, nil
+}
+
 // planRelease tells what a release would do, and, by the traffic of the last hour, what it would find out, and when. NotFound: the
 // configuration has no such release.
 func planRelease(ctx context.Context, c *config.Config, name string, of totaller, now time.Time) (api.ReleasePlan, error) {
@@ -47,16 +76,21 @@ func planRelease(ctx context.Context, c *config.Config, name string, of totaller
 	if err != nil {
 		return api.ReleasePlan{}, err
 	}
-	to := now.UTC().Truncate(time.Minute)
-	totals, err := of.Totals(ctx, plan.Service, to.Add(-planned), to)
+	from := now.UTC().Add(-planned).Truncate(time.Minute)
+	totals, err := of.Totals(ctx, plan.Service, from, now.UTC().Add(time.Minute))
 	if err != nil {
 		return api.ReleasePlan{}, err
+	}
+	if first, err := of.First(ctx, plan.Service, from); err != nil {
+		return api.ReleasePlan{}, err
+	} else if first.After(from) {
+		from = first // a server that has begun since has had no traffic before
 	}
 	p := planner{
 		plan: &plan, before: usual(totals, plan.Stable), all: usual(totals, plan.Stable, plan.Candidate), share: shareAt(&plan),
 		levels: release.LevelsOf(plan.FalseRollback, plan.FalsePromotion, plan.Metrics),
 	}
-	p.out = api.ReleasePlan{Plan: plan, Steps: stepWords(&plan), From: to.Add(-planned), To: to, Requests: p.all.asked(), Pauses: pauses(&plan)}
+	p.out = api.ReleasePlan{Plan: plan, Steps: stepWords(&plan), From: from, To: now.UTC(), Requests: p.all.asked(), Pauses: pauses(&plan)}
 	if err := p.metrics(); err != nil {
 		return api.ReleasePlan{}, err
 	}
@@ -179,7 +213,7 @@ func (p *planner) metrics() error {
 func (p *planner) passing(m *release.Metric) (api.PlannedMetric, error) {
 	b, n := p.before.of(m)
 	_, all := p.all.of(m)
-	one := api.PlannedMetric{Metric: m.Name, Role: m.Role, Now: finite(b.Value), N: n, PerHour: float64(all) / planned.Hours(), Share: p.share}
+	one := api.PlannedMetric{Metric: m.Name, Role: m.Role, Now: finite(b.Value), N: n, PerHour: float64(all) / p.out.To.Sub(p.out.From).Hours(), Share: p.share}
 	if p.plan.Strategy == release.Shadow { // whose figures are of pairs, which are not known before
 		one.Says = m.Words() + " of a shadow is known once copies are compared"
 		return one, nil
@@ -202,6 +236,9 @@ func (p *planner) says(m *release.Metric, b release.Before, one *api.PlannedMetr
 	case m.Measure == release.Expression || m.Measure == release.Query:
 		says = fmt.Sprintf("%s knows nothing of chance: it counts once it has said the same for %v", m.Name, api.Seconds(m.For.Seconds()))
 		warnings = append(warnings, "no rate of false rollbacks is promised of it: it can fail, or pass, by chance")
+		if m.Measure == release.Query {
+			warnings = append(warnings, prometheus.QueryWarnings(m.Query)...)
+		}
 		return says, warnings
 	case math.IsNaN(b.Value) && (m.Measure == release.Accuracy || m.Measure == release.Value):
 		says = fmt.Sprintf("nothing is known of %s: no outcomes came back in this hour", m.Words())
@@ -213,6 +250,9 @@ func (p *planner) says(m *release.Metric, b release.Before, one *api.PlannedMetr
 	switch {
 	case one.Passes != nil:
 		says += fmt.Sprintf("; of a candidate as good it passes after about %v", *one.Passes)
+		if m.Versus {
+			says += fmt.Sprintf(", when it is shown to be worse by no more than %s", m.Difference(m.Margin))
+		}
 	case p.share <= 0 || p.share >= 1:
 		says += "; at 100% there is nothing to compare with"
 	case never && !m.Versus:
@@ -244,7 +284,7 @@ func (p *planner) harm(m *release.Metric, one *api.PlannedMetric) error {
 	case less:
 		beyond = "less than stable's"
 	}
-	one.Says += fmt.Sprintf("; harm of %s %s is found within %v half of the times", m.Text(harm), beyond, p.out.Horizon)
+	one.Says += fmt.Sprintf("; harm of %s %s is found within %v half of the times", m.Difference(harm), beyond, p.out.Horizon)
 	return nil
 }
 
@@ -260,8 +300,14 @@ func (p *planner) gist() {
 	default:
 		say("it takes %v, and what is not shown to be bad by then is promoted", p.out.Pauses)
 	}
-	say("a candidate that is as good as it has to be is rolled back by chance in at most %g%% of releases", 100*p.plan.FalseRollback)
-	if len(p.plan.Metrics) > 0 {
+	promised := ""
+	if slices.ContainsFunc(p.plan.Metrics, func(m release.Metric) bool {
+		return (m.Role == release.Guardrail || m.Role == release.Goal) && (m.Measure == release.Expression || m.Measure == release.Query)
+	}) {
+		promised = "; expressions and queries come on top, and promise nothing"
+	}
+	say("a candidate that is as good as it has to be is rolled back by chance in at most %g%% of releases%s", 100*p.plan.FalseRollback, promised)
+	if slices.ContainsFunc(p.out.Metrics, func(m api.PlannedMetric) bool { return m.Passes != nil }) {
 		say("the times are of users who ask once each; where few users send most of the requests it takes longer")
 	}
 }
@@ -273,6 +319,8 @@ func (p *planner) warnings(c *config.Config) {
 	}
 	if p.out.Requests == 0 {
 		p.warn("service %s had no requests in the last hour: the release would learn nothing, and be held after %v", p.plan.Service, api.Seconds(p.plan.NoData.Seconds()))
+	} else if span := p.out.To.Sub(p.out.From); span < short {
+		p.warn("there are figures of the last %v only", api.Seconds(span.Round(time.Second).Seconds()))
 	}
 	if !has(release.Analysis) && len(p.plan.Metrics) > 0 {
 		p.warn("there is no analysis: it is promoted at its end though nothing may be shown yet; add {analysis: {}} behind the last pause")

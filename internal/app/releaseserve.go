@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 
+	prom "github.com/prometheus/client_golang/prometheus"
+
 	"github.com/serin-ml/serin/internal/api"
 	"github.com/serin-ml/serin/internal/config"
 	"github.com/serin-ml/serin/internal/fault"
@@ -19,7 +21,7 @@ import (
 
 // buildReleases makes what runs releases and tells people of them, and reads those that are under way, so that what they pin is pinned from
 // the first look of the follower on.
-func (s *server) buildReleases(ctx context.Context, c *config.Config) error {
+func (s *server) buildReleases(ctx context.Context, c *config.Config, metrics prom.Registerer) error {
 	senders, err := sendersOf(c)
 	if err != nil {
 		return err
@@ -31,10 +33,11 @@ func (s *server) buildReleases(ctx context.Context, c *config.Config) error {
 	}
 	s.queries = newQueries(servers, s.options.Now)
 	s.releases = newReleases(releasesOptions{
-		State: s.dir.state, Traffic: s.traffic, Registry: s.dir.registry, Plane: plane{s.gateway}, Evidence: newEvidence(s.telemetry.sink), Queries: s.queries,
+		State: s.dir.state, Traffic: s.traffic, Registry: s.dir.registry, Plane: plane{s.gateway}, Evidence: newEvidence(s.telemetry.sink, s.telemetry.follower.Lag), Queries: s.queries,
 		Plan: func(name string) (release.Plan, error) { return s.settings.Load().ReleasePlan(name) },
 		Told: s.outbox.Nudge, Moved: s.follower.Nudge, Log: s.options.Log, Now: s.options.Now,
 	})
+	metrics.MustRegister(s.releases.metrics)
 	s.follower.pinned = s.releases.pinned
 	return s.releases.Load(ctx)
 }

@@ -50,20 +50,19 @@ func (r *releases) begin(ctx context.Context, n successor) (d releaseDoc, busy s
 		return d, busy, err
 	}
 	t.one.id = t.after.State.ID
+	t.one.mu.Lock() // nobody looks at it before it is whole
+	defer t.one.mu.Unlock()
 	r.mu.Lock()
 	r.running[t.one.id] = t.one
 	r.mu.Unlock()
-	t.one.mu.Lock()
-	defer t.one.mu.Unlock()
 	r.written([]*turn{t}, nil)
-	r.hasten()
 	return t.after, "", nil
 }
 
 // busyWith tells which release leads a service and has not ended, as a Conflict, and the revision of the document that names one which has.
 func busyWith(r store.Reader, service string) (busy string, active int64, err error) {
 	doc, err := r.Get(activeKey(service))
-	if fault.KindOf(err) == fault.NotFound && err != nil {
+	if fault.KindOf(err) == fault.NotFound {
 		return "", store.Absent, nil
 	}
 	if err != nil {
@@ -84,7 +83,10 @@ func busyWith(r store.Reader, service string) (busy string, active int64, err er
 // rolesOf reads which variants of a service have each other's roles.
 func (r *releases) rolesOf(ctx context.Context, service string) (is *roles, err error) {
 	err = r.State.View(ctx, func(reader store.Reader) error {
-		doc, err := findTraffic(reader, service)
+		doc, err := getTraffic(reader, service)
+		if fault.KindOf(err) == fault.NotFound {
+			_, err = findTraffic(reader, service) // which says what there is
+		}
 		is = doc.Roles
 		return err
 	})

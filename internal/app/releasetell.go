@@ -19,12 +19,14 @@ func messageOf(s *release.State, t *release.Transition) notify.Message {
 			fmt.Fprintf(&text, "%-12s  %s (%s): %s\n", v.Outcome, v.Metric, v.Role, v.Sentence)
 		}
 	}
+	fields := map[string]string{"release": s.ID, "service": s.Plan.Service, "phase": string(t.Phase), "by": t.By}
+	if t.Phase != release.Promoted { // behind it there is no candidate
+		fields["candidate's share"] = fmt.Sprintf("%g%%", t.Percent)
+	}
 	return notify.Message{
 		Key: fmt.Sprintf("release/%s/%020d", s.ID, t.Seq), At: t.At, Kind: "release", Level: levelOf(t.What), Text: text.String(),
 		Subject: notify.OneLine(fmt.Sprintf("%s: %s", s.ID, t.Sentence)),
-		Fields: map[string]string{
-			"release": s.ID, "service": s.Plan.Service, "phase": string(t.Phase), "candidate's share": fmt.Sprintf("%g%%", t.Percent), "by": t.By,
-		},
+		Fields:  fields,
 	}
 }
 

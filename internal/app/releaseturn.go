@@ -49,6 +49,7 @@ func (r *releases) look(ctx context.Context, one *life, now time.Time) (due *tur
 	}
 	t, err := one.step(what.Input, now)
 	if err != nil {
+		one.segments = nil
 		r.trouble(one, "a release cannot be taken on; its candidate gets nothing once its lease has ended", err)
 		return nil
 	}
@@ -136,10 +137,15 @@ func (r *releases) evidence(ctx context.Context, one *life, now time.Time) (rele
 		Service: s.Plan.Service, Epoch: epoch, Stable: s.Plan.Stable, Candidate: s.Plan.Candidate, StableVersion: s.Stable.Version,
 		CandidateVersion: s.Bound.Version, Shares: shares, Metrics: s.Plan.Metrics, Strategy: s.Plan.Strategy, Since: s.Started,
 	}, now)
-	if err == nil && r.Queries != nil {
+	if err != nil {
+		return look, err
+	}
+	look.Same = len(look.Segments) > 0 && len(look.Segments) == len(one.segments) && &look.Segments[0] == &one.segments[0]
+	one.segments = look.Segments
+	if r.Queries != nil {
 		look.Others = r.Queries.Verdicts(ctx, &s.Plan, &look)
 	}
-	return look, err
+	return look, nil
 }
 
 // lost tells why the candidate cannot be released any more, "" if it can.
@@ -194,7 +200,7 @@ func (r *releases) moved(ctx context.Context, one *life) (string, error) {
 		}
 		v, err := r.Registry.Resolve(ctx, ref)
 		switch {
-		case fault.KindOf(err) == fault.NotFound && err != nil:
+		case fault.KindOf(err) == fault.NotFound:
 			return fmt.Sprintf("%s names nothing any more", ref), nil
 		case err != nil:
 			return "", err

@@ -181,7 +181,7 @@ func (w *world) boot(state store.State) (*releaseServer, error) {
 		o.Moved = func() { w.reload(o.Registry, s) }
 	}
 	s.releases = newReleases(o)
-	if err := s.releases.Load(w.t.Context()); err != nil {
+	if err := s.Load(w.t.Context()); err != nil {
 		return nil, err
 	}
 	return s, s.traffic.Declare(w.t.Context(), []declared{{"movies", []string{"stable", "canary"}, trafficWeights(w.t, "1", "0")}})
@@ -252,7 +252,7 @@ func (s *releaseServer) turn() {
 // pass lets time pass, with a tick every second.
 func (s *releaseServer) pass(d time.Duration) {
 	for range int(d / time.Second) {
-		s.w.clock.pass(time.Second)
+		s.w.pass(time.Second)
 		s.turn()
 	}
 }
@@ -284,11 +284,11 @@ func story(r api.Release) string {
 // check holds what is written down of every release against what was told, once all have been told.
 func (w *world) check(what string) {
 	w.t.Helper()
-	all, err := releaseBook{w.state}.Releases(w.t.Context())
+	all, err := releaseBook{w.state, w.now}.Releases(w.t.Context())
 	must(w.t, err)
 	var want []string
 	for _, r := range all {
-		one, err := releaseBook{w.state}.Release(w.t.Context(), r.ID)
+		one, err := releaseBook{w.state, w.now}.Release(w.t.Context(), r.ID)
 		must(w.t, err)
 		if len(one.Journal) != one.Seq {
 			w.t.Errorf("%s: %s has %d transitions, and a journal of %d", what, one.ID, one.Seq, len(one.Journal))

@@ -83,7 +83,8 @@ func (r *releases) written(all []*turn, err error) {
 	}
 }
 
-// commit writes turns and what is due in the documents, in one transaction, and lets the weights apply.
+// commit writes turns and what is due in the documents, in one transaction, and lets the weights apply. What was decided is written even as the
+// server stops.
 func (r *releases) commit(ctx context.Context, all ...*turn) error {
 	if len(all) == 0 {
 		return nil
@@ -92,7 +93,7 @@ func (r *releases) commit(ctx context.Context, all ...*turn) error {
 	for i, t := range all {
 		services[i] = t.one.doc.State.Plan.Service
 	}
-	return r.Traffic.Lead(ctx, services, func(tx store.Tx, docs []*trafficDoc) error {
+	return r.Traffic.Lead(context.WithoutCancel(ctx), services, func(tx store.Tx, docs []*trafficDoc) error {
 		for i, t := range all {
 			if err := r.put(tx, t, docs[i]); err != nil {
 				return err
@@ -129,6 +130,9 @@ func (r *releases) put(tx store.Tx, t *turn, traffic *trafficDoc) error {
 				return err
 			}
 		}
+	}
+	if traffic.Override != before.Override {
+		why += "; the override of " + before.Override.Author + " gives it nothing any more"
 	}
 	return traffic.follow(tx, s, &before, why, t.now)
 }
@@ -179,6 +183,9 @@ func (r *releases) settle(tx store.Tx, t *turn, traffic *trafficDoc) error {
 				}
 				t.after.Moved, t.moved = false, true
 			}
+			if s.Phase == release.RollingBack {
+				traffic.withhold(s.Plan.Candidate)
+			}
 			if why, ready := r.letsGo(s); !ready {
 				if done.Err = why; why == "" {
 					return nil
@@ -202,7 +209,7 @@ func (r *releases) moveAlias(tx store.Tx, s *release.State, from, to int) (refus
 	_, err = r.Registry.MoveAliasIn(tx, registry.AliasMove{
 		Model: s.Plan.Model, Alias: s.Plan.Alias, To: to, Expect: &from, By: "release " + s.ID, Why: string(s.Phase), Supersede: true,
 	})
-	if kind := fault.KindOf(err); err != nil && (kind == fault.Conflict || kind == fault.NotFound) {
+	if kind := fault.KindOf(err); kind == fault.Conflict || kind == fault.NotFound {
 		return err, nil
 	}
 	return nil, err

@@ -132,7 +132,7 @@ func (s *server) build(ctx context.Context) (err error) {
 	s.parting = &parting{Handler: s.gateway}
 	s.follower.serve(s.gateway)
 	s.traffic = newTrafficState(s.dir.state, s.options.Now, s.applyTraffic)
-	if err := s.buildReleases(ctx, c); err != nil {
+	if err := s.buildReleases(ctx, c, metrics); err != nil {
 		return err
 	}
 	if err := s.traffic.Declare(ctx, declaredBy(c)); err != nil {

@@ -44,6 +44,14 @@ func (l *leases) until(service string) (time.Time, bool) {
 	return h.until, ok
 }
 
+// lapsed tells whether the lease of a service's release has ended.
+func (l *leases) lapsed(service string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h, ok := l.held[service]
+	return ok && h.ended
+}
+
 // led returns the epoch in which a service is led and the candidate's shares by policy version; the map is not to be changed.
 func (l *leases) led(service string) (epoch uint32, shares map[uint64]float64) {
 	l.mu.Lock()

@@ -2,11 +2,13 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/release"
 )
 
@@ -191,9 +193,9 @@ func (r metricReader) versus() {
 	if m.Margin == nil && (r.measure == release.Latency || r.measure == release.Value) {
 		r.tell(".margin", "this key is missing", "say by how much the candidate may be worse, like "+r.example())
 	}
-	r.amount(".margin", m.Margin, 0, 1)
+	r.amount(".margin", m.Margin, 0)
 	if r.measure != release.Errors {
-		r.amount(".tolerate", m.Tolerate, 0, 1)
+		r.amount(".tolerate", m.Tolerate, 0)
 	} else if t := m.Tolerate; t != nil && (t.Unit == Seconds || !(t.Value >= 0 && t.Value <= maxTolerate)) {
 		r.tell(".tolerate", "this is no part of stable's error rate", "give 0 to 10, like 10% for a tenth more errors")
 	}
@@ -226,13 +228,13 @@ func (r metricReader) limits() {
 	case most != nil && least != nil:
 		r.tell(at+".min", "max is given too, and a metric has one limit", "remove one, or make two metrics")
 	default:
-		r.amount(at+".max", most, -1e15, 1)
-		r.amount(at+".min", least, -1e15, 1)
+		r.amount(at+".max", most, math.Inf(-1))
+		r.amount(at+".min", least, math.Inf(-1))
 	}
 }
 
-// amount checks the unit of what may be given, and that a share is one.
-func (r metricReader) amount(key string, a *Amount, least, most float64) {
+// amount checks the unit of what may be given, that a share is one, and that nothing is below least.
+func (r metricReader) amount(key string, a *Amount, least float64) {
 	if a == nil {
 		return
 	}
@@ -242,7 +244,7 @@ func (r metricReader) amount(key string, a *Amount, least, most float64) {
 			r.tell(key, "this is no time", "give one with a unit, like 500ms")
 		}
 	case release.Errors, release.Fallbacks, release.Accuracy, release.Agreement:
-		if a.Unit == Seconds || !(a.Value >= max(least, 0) && a.Value <= most) {
+		if a.Unit == Seconds || !(a.Value >= max(least, 0) && a.Value <= 1) {
 			r.tell(key, "this is no share", "give 0 to 1, or 0% to 100%, like 1%")
 		}
 	case release.Value:
@@ -280,6 +282,10 @@ func (r metricReader) expression() {
 		r.tell(".expr", "the condition is missing", "write one in CEL, like candidate.errors < 2*stable.errors")
 	case len(m.Expr) > maxExpr:
 		r.tell(".expr", fmt.Sprintf("it has %d bytes", len(m.Expr)), fmt.Sprintf("keep to %d", maxExpr))
+	default:
+		if err := release.CheckExpr(m.Expr); err != nil {
+			r.tell(".expr", err.Error(), fault.HintOf(err))
+		}
 	}
 	r.span(".for", m.For, time.Second, maxFor, "1s to 30d, like 1m")
 }

@@ -1,11 +1,13 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -67,13 +69,16 @@ func DefaultRetry(tries int) time.Duration {
 	return min(time.Second<<min(max(tries-1, 0), 20), 5*time.Minute)
 }
 
-// Outbox delivers while Run runs.
+// Outbox delivers while Run runs. Each sender has a line of its own: one that is slow keeps nobody else waiting.
 type Outbox struct {
 	options Options
 	senders atomic.Pointer[[]Sender]
 	nudge   chan struct{}
-	waits   map[string]map[string]*Handed // by key and sender: what this process knows of tries
 	swept   time.Time
+
+	mu    sync.Mutex
+	busy  map[string]bool               // by sender that is being handed messages: whether there may be more
+	known map[string]map[string]*Handed // by sender and key: what this process knows of tries, written down or not
 }
 
 // New makes an outbox.
@@ -87,7 +92,7 @@ func New(o Options) *Outbox {
 	if o.Every <= 0 {
 		o.Every = time.Second
 	}
-	made := &Outbox{options: o, nudge: make(chan struct{}, 1), waits: map[string]map[string]*Handed{}}
+	made := &Outbox{options: o, nudge: make(chan struct{}, 1), busy: map[string]bool{}, known: map[string]map[string]*Handed{}}
 	made.SetSenders(o.Senders)
 	return made
 }
@@ -127,12 +132,17 @@ func (o *Outbox) Nudge() {
 
 // Run delivers until ctx ends. What is left is delivered by whoever runs next.
 func (o *Outbox) Run(ctx context.Context) error {
+	var handing sync.WaitGroup
+	defer handing.Wait()
 	ticker := time.NewTicker(o.options.Every)
 	defer ticker.Stop()
-	for {
-		if err := o.Deliver(ctx); err != nil && ctx.Err() == nil {
+	told := func(err error) {
+		if err != nil && ctx.Err() == nil {
 			o.options.Log.Error("messages cannot be told", "error", err)
 		}
+	}
+	for {
+		told(o.begin(ctx, &handing, told))
 		select {
 		case <-ctx.Done():
 			return nil
@@ -142,67 +152,142 @@ func (o *Outbox) Run(ctx context.Context) error {
 	}
 }
 
-// Deliver hands over what is due now, in the order of the keys. The error is that of the state; senders' errors are kept with the messages.
+// Deliver hands over what is due now, to each sender in the order of the keys, and waits until that is done. The error is that of the state;
+// senders' errors are kept with the messages.
 func (o *Outbox) Deliver(ctx context.Context) error {
+	var handing sync.WaitGroup
+	var mu sync.Mutex
+	var first error
+	err := o.begin(ctx, &handing, func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		first = cmp.Or(first, err)
+	})
+	handing.Wait()
+	return cmp.Or(err, first)
+}
+
+// begin lets every sender that is not at it yet be handed what is due, and does not wait for them.
+func (o *Outbox) begin(ctx context.Context, handing *sync.WaitGroup, told func(error)) error {
+	senders := *o.senders.Load()
+	if err := o.sweep(ctx); err != nil {
+		return err
+	}
+	if len(senders) == 0 {
+		return o.settle(ctx)
+	}
+	for _, s := range senders {
+		if !o.take(s.Name()) {
+			continue
+		}
+		handing.Go(func() {
+			for again := true; again; again = o.give(s.Name()) {
+				if err := o.handAll(ctx, s); err != nil {
+					told(err)
+				}
+			}
+		})
+	}
+	return nil
+}
+
+// take begins a sender's turn. Where it has one, it is false, and what has come since is handed over at its end.
+func (o *Outbox) take(name string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, busy := o.busy[name]
+	o.busy[name] = busy
+	return !busy
+}
+
+// give ends a sender's turn, unless there is another one to come.
+func (o *Outbox) give(name string) (again bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if again = o.busy[name]; again {
+		o.busy[name] = false
+	} else {
+		delete(o.busy, name)
+	}
+	return again
+}
+
+// settle puts away what waits where there is nobody to tell it.
+func (o *Outbox) settle(ctx context.Context) error {
+	docs, err := load(ctx, o.options.State, outPrefix)
+	for i := range docs {
+		if err == nil {
+			err = o.write(ctx, docs[i].Message.Key, "", nil)
+		}
+	}
+	return err
+}
+
+// handAll hands what is due to a sender, whose turn it is.
+func (o *Outbox) handAll(ctx context.Context, s Sender) error {
 	docs, err := load(ctx, o.options.State, outPrefix)
 	if err != nil {
 		return err
 	}
-	senders := *o.senders.Load()
+	o.mu.Lock()
+	before := o.known[s.Name()]
+	known := make(map[string]*Handed, len(docs)) // without what is over
+	for i := range docs {
+		if h := before[docs[i].Message.Key]; h != nil {
+			known[docs[i].Message.Key] = h
+		}
+	}
+	o.known[s.Name()] = known
+	o.mu.Unlock()
 	for i := range docs {
 		if ctx.Err() != nil {
 			break // stopping: what is left is for whoever runs next
 		}
-		if err := o.deliver(ctx, senders, &docs[i]); err != nil {
-			return err
+		if err = o.hand(ctx, s, known, &docs[i]); err != nil {
+			break // what was not written down is no more than this one, should the process end now
 		}
 	}
-	return o.sweep(ctx)
+	return err
 }
 
-// deliver hands one message to those who have not taken it.
-func (o *Outbox) deliver(ctx context.Context, senders []Sender, d *outDoc) error {
-	now, changed := o.options.Now(), false
-	known := o.waits[d.Message.Key]
-	if known == nil {
-		known = map[string]*Handed{}
-		o.waits[d.Message.Key] = known
+// hand hands one message to one sender, unless that is over or not due. What the sender took is remembered in known even where it cannot be
+// written down, so that a full disk does not tell people again and again.
+func (o *Outbox) hand(ctx context.Context, s Sender, known map[string]*Handed, d *outDoc) error {
+	key, name, now := d.Message.Key, s.Name(), o.options.Now()
+	written, h := d.Senders[name], known[key]
+	if written != nil && written.over() {
+		if o.over(d) { // who has not taken it is not asked any more
+			return o.write(ctx, key, "", nil)
+		}
+		return nil
 	}
-	if d.Senders == nil {
-		d.Senders = map[string]*Handed{}
+	if h == nil {
+		h = &Handed{}
+		if written != nil {
+			*h = *written
+		}
+		known[key] = h
 	}
-	for _, s := range senders {
-		h := d.Senders[s.Name()]
-		if h == nil {
-			h = &Handed{}
-			d.Senders[s.Name()] = h
+	if !h.over() {
+		if now.Before(h.next) {
+			return nil
 		}
-		if before := known[s.Name()]; before != nil {
-			h.next = before.next
-		}
-		if h.over() || now.Before(h.next) {
-			continue
-		}
-		changed = true
 		o.try(ctx, s, d.Message, h, now)
-		known[s.Name()] = h
 		if ctx.Err() != nil && !h.over() {
 			return nil // stopping: it does not count as a failure
 		}
 	}
-	done := true
-	for _, s := range senders {
-		done = done && d.Senders[s.Name()].over()
+	return o.write(ctx, key, name, h)
+}
+
+// over tells whether nobody is left to hand a message to.
+func (o *Outbox) over(d *outDoc) bool {
+	for _, s := range *o.senders.Load() {
+		if h := d.Senders[s.Name()]; h == nil || !h.over() {
+			return false
+		}
 	}
-	switch {
-	case done:
-		delete(o.waits, d.Message.Key)
-		d.Done = now
-		return o.move(ctx, d)
-	case changed:
-		return o.write(ctx, outPrefix, d)
-	}
-	return nil
+	return true
 }
 
 // try hands a message to one sender.
@@ -228,29 +313,42 @@ func (o *Outbox) try(ctx context.Context, s Sender, m Message, h *Handed, now ti
 	}
 }
 
-// write keeps how far a message has come. What a sender took is kept even as the process stops, so that it is not told twice.
-func (o *Outbox) write(ctx context.Context, prefix string, d *outDoc) error {
-	body, err := json.Marshal(d)
-	if err != nil {
-		return fault.Internalf("write message %s: %w", d.Message.Key, err)
-	}
+// write keeps how far a message has come with a sender, and puts it with those that are told once all are over. What a sender took is kept
+// even as the process stops, so that it is not told twice.
+func (o *Outbox) write(ctx context.Context, key, name string, h *Handed) error {
 	return o.options.State.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
-		_, err := tx.Put(prefix+d.Message.Key, body, store.Any)
-		return err
-	})
-}
-
-// move puts a message with those that are told.
-func (o *Outbox) move(ctx context.Context, d *outDoc) error {
-	body, err := json.Marshal(d)
-	if err != nil {
-		return fault.Internalf("write message %s: %w", d.Message.Key, err)
-	}
-	return o.options.State.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
-		if _, err := tx.Put(sentPrefix+d.Message.Key, body, store.Any); err != nil {
+		doc, err := tx.Get(outPrefix + key)
+		gone := err != nil && fault.KindOf(err) == fault.NotFound // another sender was the last
+		if gone {
+			err = nil
+		}
+		if err != nil || gone {
 			return err
 		}
-		return tx.Delete(outPrefix+d.Message.Key, store.Any)
+		d, err := decode(doc)
+		if err != nil {
+			return err
+		}
+		if d.Senders == nil {
+			d.Senders = map[string]*Handed{}
+		}
+		if h != nil {
+			d.Senders[name] = h
+		}
+		prefix := outPrefix
+		if o.over(&d) {
+			prefix = sentPrefix
+			d.Done = o.options.Now()
+			if err := tx.Delete(outPrefix+key, store.Any); err != nil {
+				return err
+			}
+		}
+		body, err := json.Marshal(d)
+		if err != nil {
+			return fault.Internalf("write message %s: %w", key, err)
+		}
+		_, err = tx.Put(prefix+key, body, store.Any)
+		return err
 	})
 }
 
@@ -301,15 +399,19 @@ func load(ctx context.Context, state store.State, prefix string) (docs []outDoc,
 	err = state.View(ctx, func(r store.Reader) error {
 		docs = nil
 		return r.Scan(prefix, func(doc store.Doc) error {
-			var d outDoc
-			if err := json.Unmarshal(doc.Value, &d); err != nil || d.Format != outFormat {
-				return fault.Conflictf("document %s is of another format than this Serin's", doc.Key).WithHint("use the Serin that wrote it, or a newer one")
-			}
+			d, err := decode(doc)
 			docs = append(docs, d)
-			return nil
+			return err
 		})
 	})
 	return docs, err
+}
+
+func decode(doc store.Doc) (d outDoc, err error) {
+	if err := json.Unmarshal(doc.Value, &d); err != nil || d.Format != outFormat {
+		return d, fault.Conflictf("document %s is of another format than this Serin's", doc.Key).WithHint("use the Serin that wrote it, or a newer one")
+	}
+	return d, nil
 }
 
 // OneLine makes a text fit where there is one line: line ends and other control characters become blanks.

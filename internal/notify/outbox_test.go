@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -232,5 +233,88 @@ func (s sender) Send(_ context.Context, m notify.Message) error { return s(m) }
 func TestOneLine(t *testing.T) {
 	if got := notify.OneLine(" a\r\nBcc: b\tc\u2028d\x00 "); got != "a Bcc: b c d" {
 		t.Errorf("%q", got)
+	}
+}
+
+// slow is a sender that takes nothing until it is let.
+type slow struct {
+	people
+	asked, let chan struct{}
+}
+
+func (s *slow) Send(ctx context.Context, m notify.Message) error {
+	select {
+	case s.asked <- struct{}{}:
+	default:
+	}
+	select {
+	case <-s.let:
+		return s.people.Send(ctx, m)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func TestASenderThatHangsKeepsNobodyElseWaiting(t *testing.T) {
+	state, c := open(t), &clock{at: time.Unix(1e9, 0)}
+	hangs, well := &slow{people{name: "hangs"}, make(chan struct{}, 1), make(chan struct{})}, &told{people{name: "well"}, make(chan string)}
+	o := notify.New(notify.Options{State: state, Senders: []notify.Sender{hangs, well}, Log: slog.New(slog.DiscardHandler), Now: time.Now, Every: time.Millisecond, Patience: time.Hour})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- o.Run(ctx) }()
+	put(t, state, c, "a")
+	<-hangs.asked
+	<-well.keys
+	put(t, state, c, "b")
+	if key := <-well.keys; key != "b" {
+		t.Errorf("got %s", key)
+	}
+	close(hangs.let)
+	for hangs.count() < 2 {
+		runtime.Gosched()
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if got := well.count(); got != 2 {
+		t.Errorf("well was told %d times", got)
+	}
+}
+
+// told tells whom it was told of.
+type told struct {
+	people
+	keys chan string
+}
+
+func (s *told) Send(ctx context.Context, m notify.Message) error {
+	err := s.people.Send(ctx, m)
+	s.keys <- m.Key
+	return err
+}
+
+func (p *people) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.got)
+}
+
+func TestAFullDiskTellsNobodyTwice(t *testing.T) {
+	full, c, p := &failing{State: open(t)}, &clock{at: time.Unix(1e9, 0)}, &people{name: "p"}
+	put(t, full.State, c, "a")
+	o := outbox(full, c, p)
+	for range 3 {
+		if err := o.Deliver(t.Context()); !errors.Is(err, errKilled) {
+			t.Errorf("got %v", err)
+		}
+	}
+	full.left = 100
+	if err := o.Deliver(t.Context()); err != nil {
+		t.Error(err)
+	}
+	all, err := notify.List(t.Context(), full.State, "")
+	if err != nil || len(all) != 1 || all[0].Waiting || p.count() != 1 {
+		t.Errorf("told %d times: %+v, %v", p.count(), all, err)
 	}
 }

@@ -79,23 +79,29 @@ func (d *Disputed) limit(who int, alpha float64) (low float64, err error) {
 	high := 1.0
 	for range 40 {
 		middle := (low + high) / 2
-		shares := [2]float64{1 - middle, 1 - middle}
-		shares[who] = middle
-		test, err := stat.NewSplitTest(stat.EventsKappa, shares[:]...)
-		if err != nil {
+		larger, err := d.larger(who, middle, alpha)
+		switch {
+		case err != nil:
 			return 0, err
-		}
-		e, err := test.LogEMore(who, d.Stable, d.Candidate)
-		if err != nil {
-			return 0, err
-		}
-		if e >= -math.Log(alpha) {
+		case larger:
 			low = middle
-		} else {
+		default:
 			high = middle
 		}
 	}
 	return low, nil
+}
+
+// larger tells whether one of the two is shown to be right in more than a share of those where one was.
+func (d *Disputed) larger(who int, share, alpha float64) (bool, error) {
+	shares := [2]float64{1 - share, 1 - share}
+	shares[who] = share
+	test, err := stat.NewSplitTest(stat.EventsKappa, shares[:]...)
+	if err != nil {
+		return false, err
+	}
+	e, err := test.LogEMore(who, d.Stable, d.Candidate)
+	return e >= -math.Log(alpha), err
 }
 
 // differing returns the share of a shadow's answers that do not agree with stable's.

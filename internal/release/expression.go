@@ -68,8 +68,8 @@ func NewCondition(expr string) (*Condition, error) {
 		return nil, invalidExpr(expr, err)
 	}
 	c := &Condition{text: expr, program: program}
-	for _, r := range checked.NativeRep().ReferenceMap() {
-		if r.Name != "" && !slices.Contains(c.names, r.Name) {
+	for _, r := range checked.NativeRep().ReferenceMap() { // functions, and what a list's elements are called, too
+		if (strings.HasPrefix(r.Name, "candidate.") || strings.HasPrefix(r.Name, "stable.")) && !slices.Contains(c.names, r.Name) {
 			c.names = append(c.names, r.Name)
 		}
 	}

@@ -103,6 +103,21 @@ func TestExpressionsThatCannotBe(t *testing.T) {
 	}
 }
 
+// Of a shadow there are only comparisons.
+func TestExpressionsOfAShadow(t *testing.T) {
+	s := Segment{Share: 0.5}
+	s.Candidate.Agreed[0] = stat.Pair{Y: 990, Z: 1000}
+	for expr, want := range map[string]Outcome{"candidate.agreement > 0.98": Pass, "candidate.agreement > 0.995": Fail, "candidate.errors < 0.1": Inconclusive} {
+		c, err := NewCondition(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := c.Verdict(&Metric{Measure: Expression}, []Segment{s}); v.Outcome != want || v.N != 1000 {
+			t.Errorf("%s: %+v", expr, v)
+		}
+	}
+}
+
 // An evaluation that would not end in reasonable time is broken off.
 func TestExpressionsAreBounded(t *testing.T) {
 	list := "[" + strings.Repeat("1,", 60) + "1]"

@@ -92,17 +92,17 @@ func meanOf(sum stat.Pair, least float64) float64 {
 	return sum.Y / sum.Z
 }
 
-// requestsOf are those that the arms got, and the copies that both a shadow and stable answered.
+// requestsOf are those that the arms got; of a shadow, whose requests nobody counts by user, the copies that both it and stable answered.
 func requestsOf(arms []*Arm) float64 {
-	n := sumOf(arms, Errors).Z
+	paired := 0.0
 	for _, a := range arms {
 		if a.Paired != nil {
 			for _, p := range a.Paired {
-				n += p.Z
+				paired += p.Z
 			}
 		}
 	}
-	return n
+	return max(sumOf(arms, Errors).Z, sumOf(arms, Agreement).Z, paired)
 }
 
 func sumOf(arms []*Arm, measure Measure) (sum stat.Pair) {

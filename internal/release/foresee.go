@@ -36,17 +36,11 @@ func Foresee(m Metric, b Before, share float64, l Levels) (float64, error) {
 
 // passing returns whether a metric passes after so many observations.
 func (m *Metric) passing(b Before, share float64, l Levels) (func(n float64) bool, error) {
-	level := l.Pass
-	if m.Quantile > 0 {
-		if level /= 2; m.Versus { // as judgeQuantile shares it out
-			level /= 2
-		}
-	}
-	mean, err := stat.NewMeanSequence(level, tuneMeans)
+	mean, err := stat.NewMeanSequence(l.Pass, tuneMeans)
 	if err != nil {
 		return nil, err
 	}
-	exact, err := stat.NewShareSequence(level, tuneShares)
+	exact, err := stat.NewShareSequence(l.Pass, tuneShares)
 	if err != nil {
 		return nil, err
 	}
@@ -58,18 +52,22 @@ func (m *Metric) passing(b Before, share float64, l Levels) (func(n float64) boo
 		return smaller >= float64(m.minSample())
 	}
 	switch {
-	case m.Quantile > 0 && b.Latency == nil:
+	case m.Quantile > 0 && (b.Latency == nil || b.Latency.Count() == 0):
 		return func(float64) bool { return false }, nil
-	case m.Quantile > 0 && m.Versus:
-		return func(n float64) bool {
-			low, _ := around(b.Latency, m.Quantile, n*(1-share), mean)
-			_, high := around(b.Latency, m.Quantile, n*share, mean)
-			return enough(n) && high-low <= m.Margin
-		}, nil
 	case m.Quantile > 0:
-		atMost, _ := b.Latency.CountAtMost(m.Limit * 1e6)
-		slow := 1 - float64(atMost)/float64(b.Latency.Count())
-		return func(n float64) bool { return enough(n) && highest(slow, n*share, mean, exact) <= 1-m.Quantile }, nil
+		limit := m.Limit * 1e6
+		if m.Versus {
+			limit = b.Latency.Quantile(m.Quantile) + m.Margin*1e6
+		}
+		atMost, _ := b.Latency.CountAtMost(limit)
+		fewer := float64(atMost)/float64(b.Latency.Count()) - m.Quantile // answers beyond the limit than may be
+		return func(n float64) bool {
+			counted, part := n*share, 1/(n*share)
+			if m.Versus {
+				counted, part = n, part+1/(n*(1-share))
+			}
+			return enough(n) && fewer > mean.OneSidedMultiplier(uint64(counted))*math.Sqrt(spreadOf(m.Quantile)*part)
+		}, nil
 	case m.Versus:
 		return func(n float64) bool {
 			one, two := n*(1-share), n*share
@@ -78,12 +76,15 @@ func (m *Metric) passing(b Before, share float64, l Levels) (func(n float64) boo
 				return enough(n) && high <= m.Margin
 			}
 			e := stat.Estimate{SE: math.Sqrt(m.variance(b) * (1/one + 1/two)), N: uint64(n)}
+			if m.isShare() {
+				e.SE = m.atMargin(e.SE, stat.Pair{Y: b.Value * one, Z: one}, stat.Pair{Y: b.Value * two, Z: two})
+			}
 			return enough(n) && mean.AtMost(e).High <= m.Margin
 		}, nil
 	}
 	return func(n float64) bool {
 		n *= share
-		if m.isShare() && scarce(b.Value, n) {
+		if m.isShare() { // see cautiously
 			_, high := m.mirror(limits(exact.Interval(expected(b.Value, n))))
 			return enough(n/share) && high <= -m.better()*m.Limit
 		}
@@ -137,7 +138,7 @@ func (m *Metric) failing(b Before, share, n float64, l Levels) (func(harm float6
 		}
 		return func(harm float64) bool {
 			e, err := test.LogEMore(1, uint64(b.Value*one), uint64(min(b.Value+harm, 1)*two))
-			return err == nil && e >= -math.Log(l.Fail)
+			return err == nil && e >= -math.Log(l.Fail*usersPart)
 		}, nil
 	}
 	if m.Versus {
@@ -185,23 +186,6 @@ func expected(p, n float64) stat.Share {
 func scarce(p, n float64) bool {
 	carried := func(events float64) float64 { return Buckets * (1 - math.Exp(-events/Buckets)) }
 	return min(carried(p*n), carried((1-p)*n)) < stat.MinEvents
-}
-
-// highest is up to where a share can be after n observations.
-func highest(p, n float64, mean stat.MeanSequence, exact stat.ShareSequence) float64 {
-	if scarce(p, n) {
-		return exact.Interval(expected(p, n)).High
-	}
-	return mean.AtMost(stat.Estimate{Value: p, SE: math.Sqrt(spreadOf(p) / n), N: uint64(n)}).High
-}
-
-// around returns between which times, in seconds, the quantile p of a sketch's distribution is known to be after n observations.
-func around(s *stat.Sketch, p, n float64, mean stat.MeanSequence) (low, high float64) {
-	off := mean.OneSidedMultiplier(uint64(max(n, 1))) * math.Sqrt(p*(1-p)/max(n, 1))
-	if p+off >= 1 || s.Count() == 0 {
-		return 0, math.Inf(1)
-	}
-	return s.Quantile(max(p-off, 0)) / 1e6, s.Quantile(p+off) / 1e6
 }
 
 // first returns the smallest number of from to most for which enough holds, to a thousandth; it holds for all larger ones. It is most where it

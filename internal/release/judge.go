@@ -124,7 +124,11 @@ func judgeVersus(m *Metric, segments []Segment, l Levels) (f finding, err error)
 	if m.Measure == Errors {
 		tolerate *= a.Y / a.Z
 	}
-	return f, f.approximately(m, difference, tolerate, m.Margin, l)
+	cautious := difference.SE
+	if m.isShare() {
+		cautious = m.atMargin(difference.SE, a, b)
+	}
+	return f, f.approximately(m, difference, cautious, tolerate, m.Margin, l)
 }
 
 // judgeLimit holds the candidate's mean or share against a limit.
@@ -145,7 +149,10 @@ func judgeLimit(m *Metric, segments []Segment, l Levels) (f finding, err error) 
 		mean.SE = max(mean.SE, shareError(sum))
 	}
 	limit := -m.better() * m.Limit
-	return f, f.approximately(m, mean, limit, limit, l)
+	if err := f.approximately(m, mean, mean.SE, limit, limit, l); err != nil || !m.isShare() {
+		return f, err
+	}
+	return f, f.cautiously(m, sum, mean.SE, l)
 }
 
 // unknown is what is found before anything can be said.
@@ -160,8 +167,9 @@ func waiting(m *Metric, have float64) string {
 	return fmt.Sprintf("%.0f observations in the smaller arm, judged from %d on", have, m.minSample())
 }
 
-// approximately judges by the central limit theorem: e is the candidate's value, or how much larger it is than stable's.
-func (f *finding) approximately(m *Metric, e stat.Estimate, tolerate, margin float64, l Levels) error {
+// approximately judges by the central limit theorem: e is the candidate's value, or how much larger it is than stable's. A pass rests on
+// passSE.
+func (f *finding) approximately(m *Metric, e stat.Estimate, passSE, tolerate, margin float64, l Levels) error {
 	pass, err := stat.NewMeanSequence(l.Pass, tuneMeans)
 	if err != nil {
 		return err
@@ -176,6 +184,8 @@ func (f *finding) approximately(m *Metric, e stat.Estimate, tolerate, margin flo
 	}
 	f.shown.Estimate, f.shown.N = e.Value, e.N
 	e.Value *= -m.better()
-	f.settle(m, fail.AtLeast(e).Low, pass.AtMost(e).High, tolerate, margin)
+	low := fail.AtLeast(e).Low
+	e.SE = passSE
+	f.settle(m, low, pass.AtMost(e).High, tolerate, margin)
 	return nil
 }

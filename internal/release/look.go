@@ -18,6 +18,7 @@ func (t *turn) look(l *Look) error {
 	if err := t.judge(l, passed); err != nil {
 		return err
 	}
+	t.unwaive(l)
 	if bad := t.failing(Guardrail); bad != nil {
 		t.rollBack(bad.Sentence)
 		return nil
@@ -25,11 +26,11 @@ func (t *turn) look(l *Look) error {
 	if s.Held != "" {
 		return nil // a guardrail is all that moves it
 	}
-	if l.Unfit != "" {
+	if l.Unfit != "" && !s.WaivedUnfit {
 		t.hold(l.Unfit)
 		return nil
 	}
-	if bad := t.failing(Signal); bad != nil {
+	if bad := t.failing(Signal, s.Waived...); bad != nil {
 		t.hold(bad.Sentence)
 		return nil
 	}
@@ -71,6 +72,10 @@ func (t *turn) judge(l *Look, passed time.Duration) error {
 			verdicts = append(verdicts, t.lasting(m, said, passed))
 			continue
 		}
+		if at := slices.IndexFunc(s.Verdicts, func(v Verdict) bool { return v.Metric == m.Name }); l.Same && at >= 0 {
+			verdicts = append(verdicts, s.Verdicts[at])
+			continue
+		}
 		kept := t.evidence(m.Name)
 		v, err := Judge(*m, l.Segments, levels, &kept)
 		if err != nil {
@@ -107,10 +112,20 @@ func (t *turn) lasting(m *Metric, v Verdict, passed time.Duration) Verdict {
 	return v
 }
 
-// failing returns the first verdict of a role that is a fail, nil if there is none.
-func (t *turn) failing(r Role) *Verdict {
+// unwaive lets signals hold the release again that do not fail any more, and figures that can be compared again.
+func (t *turn) unwaive(l *Look) {
+	s := &t.state
+	s.Unfit = l.Unfit
+	s.WaivedUnfit = s.WaivedUnfit && l.Unfit != ""
+	s.Waived = slices.DeleteFunc(s.Waived, func(metric string) bool {
+		return !slices.ContainsFunc(s.Verdicts, func(v Verdict) bool { return v.Metric == metric && v.Role == Signal && v.Outcome == Fail })
+	})
+}
+
+// failing returns the first verdict of a role that is a fail, nil if there is none. Those of some metrics may be left out.
+func (t *turn) failing(r Role, but ...string) *Verdict {
 	for i := range t.state.Verdicts {
-		if v := &t.state.Verdicts[i]; v.Role == r && v.Outcome == Fail {
+		if v := &t.state.Verdicts[i]; v.Role == r && v.Outcome == Fail && !slices.Contains(but, v.Metric) {
 			return v
 		}
 	}

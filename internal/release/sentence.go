@@ -25,9 +25,12 @@ func sentence(m *Metric, v *Verdict, f *finding) string {
 	fmt.Fprintf(&b, " (%d observations)", v.N)
 	switch v.Outcome {
 	case Pass:
-		if m.Versus {
+		switch {
+		case m.Versus && m.Margin == 0:
+			b.WriteString(": it is shown not to be worse")
+		case m.Versus:
 			fmt.Fprintf(&b, ": it is shown to be worse by no more than %s", m.amount(m.Margin))
-		} else {
+		default:
 			fmt.Fprintf(&b, ": it is shown to keep to %s", m.value(m.Limit))
 		}
 	case Fail:
@@ -52,8 +55,8 @@ func (m *Metric) Words() string { return m.words() }
 // Text writes a value in the metric's unit.
 func (m *Metric) Text(v float64) string { return m.value(v) }
 
-// More writes by how much a value is higher or lower.
-func (m *Metric) More(v float64) string { return m.more(v) }
+// Difference writes how far two values are apart: shares in percentage points.
+func (m *Metric) Difference(v float64) string { return m.amount(v) }
 
 func (m *Metric) words() string {
 	switch m.Measure {

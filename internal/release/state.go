@@ -19,6 +19,20 @@ const (
 	RolledBack  Phase = "rolledBack"
 )
 
+// words are the phase for people.
+func (p Phase) words() string {
+	switch p {
+	case RollingBack:
+		return "going back"
+	case RolledBack:
+		return "rolled back"
+	case Promoting:
+		return "being promoted"
+	case Running, Promoted:
+	}
+	return string(p)
+}
+
 // Bound is what a variant was when the release began.
 type Bound struct {
 	Version string `json:"version"`          // a digest, or an upstream's version text
@@ -49,8 +63,12 @@ type State struct {
 	Verdicts []Verdict                `json:"verdicts,omitempty"`
 	Kept     map[string]stat.Evidence `json:"kept,omitempty"` // by metric
 	Lasting  map[string]Lasting       `json:"lasting,omitempty"`
-	Asked    uint64                   `json:"asked"`         // requests to the candidate so far
-	Due      []Effect                 `json:"due,omitempty"` // what is to be done, in order; each until it is reported as done
+	Waived   []string                 `json:"waived,omitempty"` // signals that fail, and do not hold it, as somebody has looked
+	Unfit    string                   `json:"unfit,omitempty"`  // why the figures cannot be compared, as of the last look
+	Asked    uint64                   `json:"asked"`            // requests to the candidate so far
+	Due      []Effect                 `json:"due,omitempty"`    // what is to be done, in order; each until it is reported as done
+
+	WaivedUnfit bool `json:"waivedUnfit,omitempty"` // Unfit does not hold it, as somebody has looked
 
 	seen time.Time // of the last look, by a clock that does not step; not written down
 }

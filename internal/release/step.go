@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/serin-ml/serin/internal/fault"
@@ -16,7 +17,7 @@ func Begin(id string, p Plan, stable, candidate Bound, by string, now time.Time)
 		return State{}, nil, err
 	}
 	if stable.Version == candidate.Version {
-		return State{}, nil, fault.Conflictf("stable and candidate of service %s are the same version: there is nothing to release", p.Service)
+		return State{}, nil, fault.Conflictf("stable and candidate of service %s are the same version: there is nothing to release", p.Service).WithHint("let the candidate be another version first")
 	}
 	s := State{Format: format, ID: id, Plan: p, Stable: stable, Bound: candidate, Phase: Running, Started: now, seen: now}
 	t := turn{state: s, now: now, by: by}
@@ -38,6 +39,7 @@ type Input struct {
 // Look is what a look at the figures gave.
 type Look struct {
 	Segments []Segment
+	Same     bool      // Segments are those of the look before: what was concluded from them stands
 	Asked    uint64    // requests to the candidate since the release began, shadows' copies included
 	Unfit    string    // why the figures cannot be compared (a sample-ratio mismatch), "" if they can
 	Others   []Verdict // of queries and expressions, of the same names as in the plan; one that is missing is inconclusive
@@ -72,13 +74,14 @@ type Done struct {
 func Step(s State, in Input, now time.Time) (State, []Transition, error) {
 	before := s
 	s.Due, s.Verdicts, s.Kept = slices.Clone(s.Due), slices.Clone(s.Verdicts), maps.Clone(s.Kept)
-	s.Lasting = maps.Clone(s.Lasting)
+	s.Lasting, s.Waived = maps.Clone(s.Lasting), slices.Clone(s.Waived)
 	t := turn{state: s, now: now, by: "serin"}
 	var err error
 	switch {
 	case s.Over():
 		if in.Command != nil {
-			err = fault.Conflictf("release %s has ended: %s", s.ID, s.Phase)
+			err = fault.Conflictf("release %s has ended: it is %s", s.ID, s.Phase.words()).
+				WithHint("`serin release show %s` tells all that happened; `serin release start %s` begins another one", s.ID, s.Plan.Name)
 		}
 	case in.Command != nil:
 		err = t.command(*in.Command)
@@ -227,9 +230,10 @@ func (t *turn) failed(e Effect, why string) {
 		t.rollBack(fmt.Sprintf("%s of the promotion failed: %s", what, why))
 		return
 	}
-	if reason := fmt.Sprintf("%s failed and is tried again: %s", what, why); s.Held != reason {
-		s.Held = reason
-		t.tell(Failed, reason)
+	before, again := s.Held, what+" failed and is tried again: "
+	s.Held = again + why
+	if !strings.HasPrefix(before, again) { // else people know, though it may have failed in other words
+		t.tell(Failed, s.Held)
 	}
 }
 
@@ -250,6 +254,9 @@ func (t *turn) taken() {
 	}
 }
 
+// seen is the hint of where a release stands.
+const seen = "`serin release status %s` shows how it stands"
+
 // command does what somebody wants.
 func (t *turn) command(c Command) error {
 	s := &t.state
@@ -259,7 +266,7 @@ func (t *turn) command(c Command) error {
 		why = "as " + c.By + " wants"
 	}
 	not := func() error {
-		return fault.Conflictf("release %s is %s, and cannot be asked to %s", s.ID, s.Phase, c.What)
+		return fault.Conflictf("release %s is %s already, and cannot be asked to %s", s.ID, s.Phase.words(), c.What).WithHint(seen, s.ID)
 	}
 	switch c.What {
 	case WantAbort:
@@ -275,24 +282,20 @@ func (t *turn) command(c Command) error {
 	case WantApproval:
 		step := s.step()
 		if s.Phase != Running || step == nil || step.Kind != Approval {
-			return fault.Conflictf("release %s is at %s, which waits for nobody's approval", s.ID, s.stepName())
+			return fault.Conflictf("release %s is at %s, which waits for nobody's approval", s.ID, s.stepName()).WithHint(seen, s.ID)
 		}
 		t.tell(Approved, fmt.Sprintf("%s approves: %s", c.By, why))
-		if s.Held == "" {
-			t.enter(s.At + 1)
-		} else {
-			s.Held = ""
-			t.enter(s.At + 1)
-		}
+		t.waive()
+		t.enter(s.At + 1)
 	case WantResume:
 		if s.Held == "" || s.Phase != Running {
-			return fault.Conflictf("release %s is not held", s.ID)
+			return fault.Conflictf("release %s is not held", s.ID).WithHint(seen, s.ID)
 		}
-		s.Held, s.Quiet = "", 0
+		t.waive()
 		t.tell(Resumed, fmt.Sprintf("%s lets it go on: %s", c.By, why))
 	case WantRetry:
 		if s.Held == "" || s.Phase == Running {
-			return fault.Conflictf("nothing of release %s failed that could be tried again", s.ID)
+			return fault.Conflictf("nothing of release %s failed that could be tried again", s.ID).WithHint(seen, s.ID)
 		}
 		s.Held = ""
 		t.tell(Resumed, fmt.Sprintf("%s lets it try again: %s", c.By, why))
@@ -300,6 +303,25 @@ func (t *turn) command(c Command) error {
 		return fault.Invalidf("%.40q is nothing that a release can be asked for", c.What)
 	}
 	return nil
+}
+
+// waive lets a release go on though what holds it may last: somebody has looked. Signals that fail, and figures that cannot be compared, hold
+// it again only once they have been good in between; an analysis, or a release, whose time is up has it once more.
+func (t *turn) waive() {
+	s := &t.state
+	s.Held, s.Quiet, s.Waived = "", 0, nil
+	for i := range s.Verdicts {
+		if v := &s.Verdicts[i]; v.Role == Signal && v.Outcome == Fail {
+			s.Waived = append(s.Waived, v.Metric)
+		}
+	}
+	s.WaivedUnfit = s.Unfit != ""
+	if step := s.step(); step != nil && step.Kind == Analysis && step.Duration > 0 && s.Elapsed >= step.Duration {
+		s.Elapsed = 0
+	}
+	if s.Plan.MaxDuration > 0 && s.Total >= s.Plan.MaxDuration {
+		s.Total = 0
+	}
 }
 
 // Check tells what is wrong with a plan.

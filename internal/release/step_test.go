@@ -219,3 +219,45 @@ func TestPlansThatCannotBe(t *testing.T) {
 		}
 	}
 }
+
+// An analysis whose time is up is held once; whoever lets it go on gives it the time again.
+func TestWhoeverResumesAnAnalysisGivesItItsTimeAgain(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	p := Plan{
+		Name: "a", Service: "a", Stable: "s", Candidate: "c", OnInconclusive: Hold, MaxDuration: 2 * time.Hour, Lease: time.Hour,
+		FalseRollback: 0.05, FalsePromotion: 0.05, Steps: []PlanStep{{Kind: SetWeight, Percent: 10}, {Kind: Analysis, Duration: time.Hour}},
+		Metrics: []Metric{{Name: "errors", Role: Goal, Measure: Errors, Versus: true, Margin: 0.01}},
+	}
+	s, _, err := Begin("a-1", p, Bound{Version: "1"}, Bound{Version: "2"}, "ann", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := 0
+	step := func(in Input) {
+		t.Helper()
+		next, told, err := Step(s, in, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range told {
+			if x.What == Held {
+				held++
+			}
+		}
+		s = next
+	}
+	for want := 1; want <= 4; want++ { // the third time it is the release's time that is up besides
+		for range 6 {
+			now = now.Add(10 * time.Minute)
+			step(Input{Look: &Look{}})
+		}
+		if held != want || s.Held == "" {
+			t.Fatalf("after %d hours it was held %d times: %q", want, held, s.Held)
+		}
+		step(Input{Command: &Command{What: WantResume, By: "ann"}})
+		now = now.Add(time.Second)
+		if step(Input{Look: &Look{}}); s.Held != "" {
+			t.Fatalf("it is held again at once: %s", s.Held)
+		}
+	}
+}

@@ -53,6 +53,8 @@ type story struct {
 	like  behaviour
 	rate  float64 // requests a minute
 	asked uint64
+
+	monitor string // what it says of complaints
 }
 
 // play returns the story with what the release says now.
@@ -101,6 +103,8 @@ func (s *story) happen(line string) {
 		s.finish("")
 	case "the": // the candidate is as good as stable | fails 3 times as often | is 20% slower | is right 5% less
 		s.behave(rest)
+	case "monitor": // says 3 | says nothing
+		s.monitor = strings.TrimPrefix(rest, "says ")
 	case "requests":
 		s.scan(rest, "%g a minute", &s.rate)
 	case "wait":
@@ -146,7 +150,7 @@ func (s *story) wait(d time.Duration) {
 			}
 		}
 		s.asked = uint64(z)
-		s.step(Input{Look: &Look{Segments: s.world.segments, Asked: s.asked}})
+		s.step(Input{Look: &Look{Segments: s.world.segments, Asked: s.asked, Others: s.others()}})
 		s.finish("")
 		if s.state.Over() {
 			return

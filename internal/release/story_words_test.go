@@ -2,6 +2,7 @@ package release
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -72,6 +73,11 @@ func (s *story) metric(text string) Metric {
 		m.Measure, m.Versus, m.Margin = Latency, true, 0.02
 	case words == "accuracy against stable":
 		m.Measure, m.Versus, m.Margin = Accuracy, true, 0.02
+	case strings.HasPrefix(words, "the rule "):
+		m.Name, m.Measure, m.Expr = "rule", Expression, strings.TrimPrefix(words, "the rule ")
+	case strings.HasPrefix(words, "what the monitor says of complaints, at most "):
+		m.Name, m.Measure, m.Server, m.Query = "complaints", Query, "monitor", "sum(complaints)"
+		s.scan(words, "what the monitor says of complaints, at most %g", &m.Limit)
 	case strings.HasPrefix(words, "the mean latency below "):
 		d, err := time.ParseDuration(strings.TrimPrefix(words, "the mean latency below "))
 		if err != nil {
@@ -108,6 +114,31 @@ func (s *story) setting(text string) {
 	default:
 		s.t.Fatalf("a story cannot set %q", text)
 	}
+}
+
+// others judges what the figures do not tell: rules, and what the monitor says.
+func (s *story) others() (verdicts []Verdict) {
+	s.t.Helper()
+	for i := range s.plan.Metrics {
+		switch m := &s.plan.Metrics[i]; m.Measure {
+		case Expression:
+			c, err := NewCondition(m.Expr)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			verdicts = append(verdicts, c.Verdict(m, s.world.segments))
+		case Query:
+			if s.monitor == "nothing" {
+				verdicts = append(verdicts, QueryVerdict(m, 0, errors.New("its server does not answer")))
+				continue
+			}
+			var value float64
+			s.scan(s.monitor, "%g", &value)
+			verdicts = append(verdicts, QueryVerdict(m, value, nil))
+		default:
+		}
+	}
+	return verdicts
 }
 
 // behave reads how the candidate is.

@@ -48,8 +48,10 @@ type segment struct {
 	parts int // rows of segment_parts
 }
 
-// mostParts is how many parts a segment has until they are put together.
-const mostParts = 64
+// mostParts is how many parts a segment has until they are put together; the segments of a service that began together do not do it together.
+const mostParts = 16
+
+func (s *segment) many() bool { return s.parts >= mostParts+int(s.id%mostParts) }
 
 func (s *Sink) loadSegments(ctx context.Context, m *memory) error {
 	const query = `SELECT id, service, epoch, variant, version, policy_version, (SELECT count(*) FROM segment_parts WHERE segment_id = id)
@@ -109,7 +111,7 @@ func (s *Sink) writePart(ctx context.Context, row *segment, place event.Offset, 
 	if added == nil {
 		return nil
 	}
-	if row.parts >= mostParts {
+	if row.many() {
 		whole := new(measure.SegmentCounts)
 		if err := s.eachBody(ctx, s.sql.partsOf, row.id, whole.MergeBinary); err != nil {
 			return err
