@@ -218,7 +218,7 @@ func TestALookIsWhatUsersSaw(t *testing.T) {
 	sink, err := telemetrysqlite.Open(t.Context(), filepath.Join(o.DataDir, telemetryName), telemetrysqlite.Options{})
 	must(t, err)
 	defer sink.Close()
-	look := lookAt(t, newEvidence(sink), &evidenceOf{
+	look := lookAt(t, newEvidence(sink, upToDate), &evidenceOf{
 		Service: "movies", Epoch: doc.Epoch, Stable: "stable", Candidate: "canary", StableVersion: begun.Stable.Version, CandidateVersion: begun.Bound.Version,
 		Shares: doc.Release.Shares, Metrics: begun.Plan.Metrics, Strategy: release.Canary, Since: begun.Started,
 	}, time.Now().Add(time.Hour))
