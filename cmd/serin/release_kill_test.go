@@ -329,7 +329,8 @@ func checkJournal(t *testing.T, r *api.Release) {
 		if j.Seq != i+1 || j.Release != r.ID {
 			t.Errorf("%s: transition %d is %d of %s", r.ID, i+1, j.Seq, j.Release)
 		}
-		if !ofPlan(&r.Plan, j.Percent) {
+		swapped := j.Phase == release.Promoted && r.Plan.Model == "" && len(r.Plan.Hooks) == 0
+		if !ofPlan(&r.Plan, j.Percent) && !(swapped && near(j.Percent, 100)) {
 			t.Errorf("%s: transition %d gives the candidate %v%%", r.ID, j.Seq, j.Percent)
 		}
 		if i > 0 && order[j.Phase] < order[r.Journal[i-1].Phase] {
