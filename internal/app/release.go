@@ -37,6 +37,7 @@ type releases struct {
 	hooks   sync.WaitGroup // that run
 	stopped chan struct{}  // closed when Run ends
 	metrics *releaseMetrics
+	failed  string // why the last tick could not read releases; of Tick alone
 
 	mu      sync.Mutex
 	running map[string]*life // by id
@@ -102,7 +103,7 @@ type life struct {
 	until            time.Time         // its lease ends, by a clock that does not step
 	troubled         time.Time         // since when the candidate cannot answer; zero: it can
 	told             string            // the last trouble in the log
-	segments         []release.Segment // of the last look
+	segments         []release.Segment // that doc's verdicts were made of; nil: not known
 	aliasesAt        time.Time         // when its aliases were looked at
 	hook             *hookTurn         // that runs, or has ended and is not written down yet; nil: none
 	retry            time.Time         // what is due is not done before
@@ -165,9 +166,7 @@ func (r *releases) Tick(ctx context.Context) {
 	if err == nil && len(changed) > 0 {
 		err = r.Traffic.Refresh(ctx, changed)
 	}
-	if err != nil && ctx.Err() == nil {
-		r.Log.Error("releases cannot be read; what is known of them goes on", "error", err)
-	}
+	r.unread(ctx, err)
 	all := r.all()
 	due := make([]*turn, len(all))
 	var g errgroup.Group
@@ -180,6 +179,20 @@ func (r *releases) Tick(ctx context.Context) {
 	}
 	_ = g.Wait() // none returns an error
 	r.renew(ctx, due)
+}
+
+// unread logs why releases cannot be read, once as long as it is the same.
+func (r *releases) unread(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return // the server stops
+	}
+	before := r.failed
+	if r.failed = ""; err == nil {
+		return
+	}
+	if r.failed = err.Error(); r.failed != before {
+		r.Log.Error("releases cannot be read; what is known of them goes on", "error", err)
+	}
 }
 
 // all returns the releases that are under way.

@@ -56,7 +56,7 @@ func (r *releases) written(all []*turn, err error) {
 			}
 			continue
 		}
-		one.doc, one.revision, one.active, one.written, one.told = t.after, t.revision, t.active, t.now, ""
+		one.doc, one.segments, one.revision, one.active, one.written, one.told = t.after, t.segments, t.revision, t.active, t.now, ""
 		one.until = t.now.Add(t.after.State.Plan.Lease)
 		one.settleHook(t)
 		r.show(one)
