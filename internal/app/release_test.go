@@ -309,3 +309,26 @@ func TestAReleaseThatNobodyLeadsSaysSo(t *testing.T) {
 	must(t, err)
 	says("led again", led, 20)
 }
+
+// What is planned is what would begin: the roles are those of now, not those of the file.
+func TestATemplateHasTheRolesThatThereAreNow(t *testing.T) {
+	w, s := booted(t, moviesPlan(toWeight(20), pauseFor(time.Second)))
+	w.allow[1] = true
+	s.start()
+	s.pass(3 * time.Second)
+	s.wantPhase("swapped", release.Promoted)
+	plan, _, err := s.template(t.Context(), "movies")
+	must(t, err)
+	if plan.Stable != "canary" || plan.Candidate != "stable" {
+		t.Errorf("%s would take the place of %s", plan.Candidate, plan.Stable)
+	}
+	must(t, s.traffic.Declare(t.Context(), []declared{{"movies", []string{"stable", "canary"}, trafficWeights(t, "100", "0")}}))
+	w.wantShare("the file says the same in other numbers", 1)
+	must(t, s.traffic.Declare(t.Context(), []declared{{"movies", []string{"stable", "canary"}, trafficWeights(t, "0", "1")}}))
+	w.wantShare("the file says so itself", 1)
+	plan, _, err = s.template(t.Context(), "movies")
+	must(t, err)
+	if plan.Stable != "stable" {
+		t.Errorf("the roles are still %s's", plan.Stable)
+	}
+}

@@ -105,3 +105,8 @@ func (p *Plan) percent(kind StepKind, at int) float64 {
 	}
 	return 0
 }
+
+// swaps tells whether a promotion swaps the roles: there is neither a model nor a hook that would make stable what the candidate is.
+func (p *Plan) swaps() bool {
+	return p.Model == "" && p.hook(Build) == nil && p.hook(Deploy) == nil && p.hook(Ready) == nil
+}
