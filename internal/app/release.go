@@ -141,7 +141,8 @@ func (r *releases) hasten() {
 	}
 }
 
-// Run runs releases until ctx ends; it is called once. Hooks that run then are cut off, and run again, with the same keys, when somebody takes the releases up.
+// Run runs releases until ctx ends; it is called once. Hooks that run then are cut off, and run again, with the same keys, when somebody takes
+// the releases up.
 func (r *releases) Run(ctx context.Context) error {
 	defer r.hooks.Wait()
 	defer close(r.stopped)
