@@ -106,10 +106,12 @@ const commandTries = 5
 func (r *releases) command(ctx context.Context, id string, wish func(*turn) release.Input) error {
 	var err error
 	for range commandTries {
-		if err = r.Load(ctx); err != nil {
+		var changed []string
+		if changed, err = r.load(ctx); err != nil {
 			return err
 		}
 		r.mu.Lock()
+		r.stale = append(r.stale, changed...) // the next tick applies what somebody else has written
 		one := r.running[id]
 		r.mu.Unlock()
 		if one == nil {
