@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -117,6 +118,8 @@ func (k *killedReleases) start(t *testing.T) (ready func() string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var said bytes.Buffer
+	k.server.Stderr = &said // read when it has ended
 	if err := k.server.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +139,8 @@ func (k *killedReleases) start(t *testing.T) (ready func() string) {
 				return address
 			}
 		}
-		t.Fatalf("the server ended before it was ready: %v", k.server.Wait())
+		err := k.server.Wait()
+		t.Fatalf("the server ended before it was ready: %v\n%s", err, said.String())
 		return ""
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -25,13 +26,21 @@ func lockDir(dir string) (*dirLock, error) {
 	if err != nil {
 		return nil, diskError("data directory", err)
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		pid, _ := io.ReadAll(io.LimitReader(file, 20))
+	for begin := time.Now(); ; time.Sleep(lockAgain) {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			break
+		}
+		text, _ := io.ReadAll(io.NewSectionReader(file, 0, 20))
+		pid := strings.TrimSpace(string(text))
+		if errors.Is(err, unix.EWOULDBLOCK) && died(pid) && time.Since(begin) < lockPatience {
+			continue
+		}
 		file.Close()
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fault.Internalf("lock of the data directory %s: %w", dir, err)
 		}
-		return nil, fault.Conflictf("data directory %s is in use by process %s", dir, strings.TrimSpace(string(pid))).
+		return nil, fault.Conflictf("data directory %s is in use by process %s", dir, pid).
 			WithHint("stop that process, or give this one a directory of its own with --data-dir")
 	}
 	// The number is for the error above only; the lock itself is the kernel's.
@@ -40,6 +49,19 @@ func lockDir(dir string) (*dirLock, error) {
 		return nil, diskError("data directory", err)
 	}
 	return &dirLock{file}, nil
+}
+
+// A process that is killed while it starts a program, such as a hook of a release, leaves the lock to that one until it runs: a moment, on a
+// busy machine a long one. lockPatience is how long that is waited for, lockAgain how often it is tried.
+const (
+	lockPatience = 5 * time.Second
+	lockAgain    = 10 * time.Millisecond
+)
+
+// died tells whether a process that was running is no more.
+func died(pid string) bool {
+	n, err := strconv.Atoi(pid)
+	return err == nil && n > 0 && errors.Is(unix.Kill(n, 0), unix.ESRCH)
 }
 
 func writeAt(f *os.File, text string) error {
