@@ -203,6 +203,11 @@ func TestWhoCannotLookGivesTheCandidateNothingOnceTheLeaseHasEnded(t *testing.T)
 	s.pass(15 * time.Second)
 	s.traffic.leases.check(s.Log)
 	w.wantShare("after the lease has ended", 0)
+	must(t, s.traffic.Set(t.Context(), "movies", overrideBy(t, "1", "0", "1h")))
+	if w.policy != unwritten {
+		t.Errorf("what decides without a lease is told as policy version %d, whose figures count", w.policy)
+	}
+	must(t, s.traffic.Clear(t.Context(), "movies", api.TrafficClear{By: "ada", Why: "it hides nothing"}))
 	s.pass(time.Minute)
 	s.wantPhase("blind", release.Running)
 	w.sees(w.good)
@@ -228,6 +233,9 @@ func TestARestartGoesOnWithinTheLeaseAndIsToldOfBehindIt(t *testing.T) {
 		s, err := w.boot(w.state)
 		must(t, err)
 		w.wantShare("before anybody has looked", 0)
+		if w.policy != unwritten {
+			t.Errorf("policy version %d has two shares", w.policy)
+		}
 		s.turn()
 		w.wantShare("taken up", 0.2)
 		if r := s.newest(); (r.Held != "") != tt.taken {

@@ -223,8 +223,18 @@ func (t *tails) z(cell int) float64 {
 		e := stat.StratifiedMean(t.pairs[ofCandidate])
 		return (e.Value - (1 - t.quantile)) / atLeast(e.SE, least)
 	}
-	e := stat.StratifiedDifference(t.both)
-	return e.Value / atLeast(e.SE, math.Hypot(least, t.stableSE))
+	e, leastOfStable := stat.StratifiedDifference(t.both), t.stableSE
+	if a, b := sumOfAll(t.counts[ofStable]), sumOfAll(t.counts[ofCandidate]); b > a { // stable may have none of the few users who are slow
+		leastOfStable = atLeast(stat.StratifiedMean(t.pairs[ofCandidate]).SE*math.Sqrt(b/a), leastOfStable)
+	}
+	return e.Value / atLeast(e.SE, math.Hypot(least, leastOfStable))
+}
+
+func sumOfAll(counts []float64) (sum float64) {
+	for _, n := range counts {
+		sum += n
+	}
+	return sum
 }
 
 // atLeast is a standard error that is known to be no smaller than another; the other where all groups say the same, which tells none.
