@@ -332,3 +332,20 @@ func TestATemplateHasTheRolesThatThereAreNow(t *testing.T) {
 		t.Errorf("the roles are still %s's", plan.Stable)
 	}
 }
+
+// Whoever moves an alias while its release is being looked at is not overlooked until the next time comes.
+func TestANudgeIsNotLostOnAReleaseThatIsLookedAt(t *testing.T) {
+	w, s := booted(t, moviesPlan(toWeight(20), pauseFor(time.Hour)))
+	s.start()
+	s.turn()
+	w.pass(time.Second)
+	one := s.all()[0]
+	before := one.aliasesAt
+	one.mu.Lock()
+	s.Nudge()
+	one.mu.Unlock()
+	s.turn()
+	if !one.aliasesAt.After(before) {
+		t.Error("its aliases are not looked at")
+	}
+}
