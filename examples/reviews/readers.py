@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Readers of reviews, made up: they ask a model whether a review praises a film, and say whether the model was right.
 
-Usage: readers.py --seconds 30 [--server http://localhost:8080] [--users 500]
+Usage: readers.py --seconds 30 [--server http://localhost:8080] [--users 5000]
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--server", default="http://localhost:8080")
     parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--users", type=int, default=500)
+    parser.add_argument("--users", type=int, default=5000)
     parser.add_argument("--at-once", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()

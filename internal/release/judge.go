@@ -128,7 +128,7 @@ func judgeVersus(m *Metric, segments []Segment, l Levels) (f finding, err error)
 	if m.isShare() {
 		cautious = m.atMargin(difference.SE, a, b)
 	}
-	return f, f.approximately(m, difference, cautious, tolerate, m.Margin, l)
+	return f, f.approximately(m, difference, cautious, 0, tolerate, m.Margin, l)
 }
 
 // judgeLimit holds the candidate's mean or share against a limit.
@@ -149,7 +149,14 @@ func judgeLimit(m *Metric, segments []Segment, l Levels) (f finding, err error) 
 		mean.SE = max(mean.SE, shareError(sum))
 	}
 	limit := -m.better() * m.Limit
-	if err := f.approximately(m, mean, mean.SE, limit, limit, l); err != nil || !m.isShare() {
+	if !m.isShare() && sparse(arms) {
+		f.why = "nearly all values are 0, and too few others make the mean to say how far it can be off"
+		return f, nil
+	}
+	if !m.isShare() {
+		return f, f.approximately(m, mean, mean.SE, skewOf(arms), limit, limit, l)
+	}
+	if err := f.approximately(m, mean, mean.SE, 0, limit, limit, l); err != nil {
 		return f, err
 	}
 	return f, f.cautiously(m, sum, mean.SE, l)
@@ -168,8 +175,8 @@ func waiting(m *Metric, have float64) string {
 }
 
 // approximately judges by the central limit theorem: e is the candidate's value, or how much larger it is than stable's. A pass rests on
-// passSE.
-func (f *finding) approximately(m *Metric, e stat.Estimate, passSE, tolerate, margin float64, l Levels) error {
+// passSE. Skew is that of the estimate's error: see skewOf.
+func (f *finding) approximately(m *Metric, e stat.Estimate, passSE, skew, tolerate, margin float64, l Levels) error {
 	pass, err := stat.NewMeanSequence(l.Pass, tuneMeans)
 	if err != nil {
 		return err
@@ -184,8 +191,10 @@ func (f *finding) approximately(m *Metric, e stat.Estimate, passSE, tolerate, ma
 	}
 	f.shown.Estimate, f.shown.N = e.Value, e.N
 	e.Value *= -m.better()
-	low := fail.AtLeast(e).Low
+	skew *= -m.better()
+	low := fail.AtLeast(e).Low - e.SE*further(-skew, fail.OneSidedMultiplier(e.N))
 	e.SE = passSE
-	f.settle(m, low, pass.AtMost(e).High, tolerate, margin)
+	high := pass.AtMost(e).High + e.SE*further(skew, pass.OneSidedMultiplier(e.N))
+	f.settle(m, low, high, tolerate, margin)
 	return nil
 }

@@ -21,6 +21,14 @@ func lopsided() []Segment {
 		s.Candidate.Fellback[b], s.Stable.Fellback[b] = candidate, stable
 		s.Candidate.Right[b], s.Stable.Right[b] = stat.Pair{Y: candidate.Z - candidate.Y, Z: candidate.Z}, stat.Pair{Y: stable.Z - stable.Y, Z: stable.Z}
 		s.Candidate.Took[b], s.Stable.Took[b] = candidate, stable
+		s.Candidate.Latencies[b], s.Stable.Latencies[b] = new(stat.Sketch), new(stat.Sketch)
+		s.Candidate.Latencies[b].AddN(100_000, 5940)
+		s.Candidate.Latencies[b].AddN(200_000, 60)
+		s.Stable.Latencies[b].AddN(100_000, 297)
+		s.Stable.Latencies[b].AddN(200_000, uint64(2+b%3))
+		if b%4 == 0 {
+			s.Candidate.Latencies[b].AddN(900_000, 300)
+		}
 	}
 	return []Segment{s}
 }
@@ -28,6 +36,7 @@ func lopsided() []Segment {
 // A small arm may have none of the users that make the large one what it is: how little it spreads is no evidence.
 func TestASmallArmIsAsUncertainAsTheLargeOneSpreads(t *testing.T) {
 	for _, m := range []Metric{
+		{Name: "p99", Measure: Latency, Quantile: 0.99, Versus: true},
 		{Name: "fallbacks", Measure: Fallbacks, Versus: true}, {Name: "accuracy", Measure: Accuracy, Versus: true}, {Name: "latency", Measure: Latency, Versus: true},
 	} {
 		for _, swapped := range []bool{false, true} {
