@@ -93,8 +93,9 @@ type standing struct {
 
 // life is a release that is under way, or whose successor is to begin.
 type life struct {
-	id    string
-	shown atomic.Pointer[releaseDoc] // as it stands, for whoever asks
+	id     string
+	shown  atomic.Pointer[releaseDoc] // as it stands, for whoever asks
+	nudged atomic.Bool                // its aliases are to be looked at
 
 	mu               sync.Mutex // held from a look to the end of what is written of it
 	doc              releaseDoc
@@ -126,10 +127,7 @@ func newReleases(o releasesOptions) *releases {
 // Nudge makes Run look at once, and at the aliases too.
 func (r *releases) Nudge() {
 	for _, one := range r.all() {
-		one.idle(func() bool { // else it is being looked at, and the time for its aliases comes
-			one.aliasesAt = time.Time{}
-			return true
-		})
+		one.nudged.Store(true)
 	}
 	r.hasten()
 }

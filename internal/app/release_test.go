@@ -347,3 +347,20 @@ func TestAnOverrideOfBeforeDoesNotSendUsersBackFromWhatIsPromoted(t *testing.T) 
 		t.Errorf("the override is %+v: %q", is[0].Override, is[0].Changes[0].Why)
 	}
 }
+
+// Whoever moves an alias while its release is being looked at is not overlooked until the next time comes.
+func TestANudgeIsNotLostOnAReleaseThatIsLookedAt(t *testing.T) {
+	w, s := booted(t, moviesPlan(toWeight(20), pauseFor(time.Hour)))
+	s.start()
+	s.turn()
+	w.pass(time.Second)
+	one := s.all()[0]
+	before := one.aliasesAt
+	one.mu.Lock()
+	s.Nudge()
+	one.mu.Unlock()
+	s.turn()
+	if !one.aliasesAt.After(before) {
+		t.Error("its aliases are not looked at")
+	}
+}

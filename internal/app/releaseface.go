@@ -343,7 +343,7 @@ func followRelease(ctx context.Context, named string, after int, read func(conte
 			return err
 		}
 		named = one.ID // whatever begins meanwhile by the same template is another one
-		if last == nil || news(&last.State, &one.State) {
+		if last == nil || last.Unled != one.Unled || news(&last.State, &one.State) {
 			last = &one
 			told := one
 			told.Journal = slices.DeleteFunc(slices.Clone(one.Journal), func(t release.Transition) bool { return t.Seq <= after })

@@ -123,9 +123,10 @@ func (r *releases) input(ctx context.Context, one *life, now time.Time) (what ha
 		what.Command = &release.Command{What: release.WantAbort, By: bySerin, Why: why}
 		return what, nil
 	}
-	if since(one.aliasesAt, now) >= one.renewal() || one.aliasesAt.IsZero() {
+	if one.nudged.Swap(false) || since(one.aliasesAt, now) >= one.renewal() || one.aliasesAt.IsZero() {
 		why, err := r.moved(ctx, one)
 		if err != nil {
+			one.nudged.Store(true)
 			return what, err
 		}
 		one.aliasesAt = now
