@@ -2,7 +2,7 @@
 # All tests: first plainly, with the real libraries as oracles and real servers as neighbours; then the quick ones under the race detector.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/venv.sh xgboost xgboost17 lightgbm mlflow openapi seldon
+scripts/venv.sh xgboost xgboost17 lightgbm mlflow openapi seldon smtp
 scripts/servers.sh
 go test -timeout 20m "$@" ./...
 

@@ -39,6 +39,9 @@ notify:
   - {kind: webhook, url: %[4]q}
 `
 
+// killedLease is the shorter lease of releasesToKill.
+const killedLease = time.Second
+
 // killedReleases is a data directory whose server is killed again and again, and what people were told.
 type killedReleases struct {
 	dir, config string
@@ -79,6 +82,9 @@ func TestKillLosesNothingOfReleases(t *testing.T) {
 				}
 				_ = k.server.Process.Kill()
 				_ = k.server.Wait()
+				if n%10 == 7 {
+					time.Sleep(killedLease + 200*time.Millisecond) // so that a lease ends while nobody is there
+				}
 			}
 			k.end(t)
 		})

@@ -224,7 +224,7 @@ func metricOf(r *api.Release, name string) *release.Metric {
 
 // valueText is a verdict's value in the metric's unit: of one that is held against stable, by how much it is larger.
 func valueText(m *release.Metric, n release.Number) string {
-	v := float64(n)
+	v := float64(n) + 0 // which makes 0 of -0
 	switch {
 	case math.IsNaN(v) || math.IsInf(v, 0):
 		return "-"

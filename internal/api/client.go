@@ -141,7 +141,8 @@ func (c *Client) sendWith(ctx context.Context, method, path string, head http.He
 	req.Header = head
 	resp, err := c.http.Do(req)
 	if err != nil {
-		if _, network := errors.AsType[*net.OpError](err); network {
+		_, network := errors.AsType[*net.OpError](err)
+		if network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // it was not there, or went meanwhile
 			return nil, fault.Unavailablef("the server could not be asked: %w", err)
 		}
 		return nil, err

@@ -50,6 +50,9 @@ func (c *control) follow(ctx context.Context, h huma.Context, id string, after i
 		h.SetHeader("X-Accel-Buffering", "no") // NGINX would keep events back
 		h.SetStatus(http.StatusOK)
 	}}
+	if w, ok := s.to.(http.ResponseWriter); ok {
+		defer func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) }() // the connection may be used again
+	}
 	var beating sync.WaitGroup
 	beating.Go(func() { s.beat(ctx, c.Beat) })
 	defer beating.Wait()

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -443,5 +444,35 @@ func TestTimesAreWrittenForPeople(t *testing.T) {
 		if got := s.String(); got != want {
 			t.Errorf("%v is %s, want %s", float64(s), got, want)
 		}
+	}
+}
+
+// A server that is killed may hang up before its answer begins: who watches is to try again.
+func TestAServerThatHangsUpIsUnavailable(t *testing.T) {
+	var config net.ListenConfig
+	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = bufio.NewReader(conn).ReadString('\n')
+			conn.Close()
+		}
+	}()
+	defer func() { l.Close(); <-done }()
+	c := NewClient("http://"+l.Addr().String(), &http.Transport{})
+	if err := c.FollowRelease(t.Context(), "movies", 0, func(Release) error { return nil }); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("got %v", err)
+	}
+	l.Close()
+	if err := c.FollowRelease(t.Context(), "movies", 0, func(Release) error { return nil }); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("where nobody listens: got %v", err)
 	}
 }

@@ -203,6 +203,11 @@ func TestWhoCannotLookGivesTheCandidateNothingOnceTheLeaseHasEnded(t *testing.T)
 	s.pass(15 * time.Second)
 	s.traffic.leases.check(s.Log)
 	w.wantShare("after the lease has ended", 0)
+	must(t, s.traffic.Set(t.Context(), "movies", overrideBy(t, "1", "0", "1h")))
+	if w.policy != unwritten {
+		t.Errorf("what decides without a lease is told as policy version %d, whose figures count", w.policy)
+	}
+	must(t, s.traffic.Clear(t.Context(), "movies", api.TrafficClear{By: "ada", Why: "it hides nothing"}))
 	s.pass(time.Minute)
 	s.wantPhase("blind", release.Running)
 	w.sees(w.good)
@@ -228,6 +233,9 @@ func TestARestartGoesOnWithinTheLeaseAndIsToldOfBehindIt(t *testing.T) {
 		s, err := w.boot(w.state)
 		must(t, err)
 		w.wantShare("before anybody has looked", 0)
+		if w.policy != unwritten {
+			t.Errorf("policy version %d has two shares", w.policy)
+		}
 		s.turn()
 		w.wantShare("taken up", 0.2)
 		if r := s.newest(); (r.Held != "") != tt.taken {
@@ -300,4 +308,27 @@ func TestAReleaseThatNobodyLeadsSaysSo(t *testing.T) {
 	led, err = s.Release(t.Context(), "movies")
 	must(t, err)
 	says("led again", led, 20)
+}
+
+// What is planned is what would begin: the roles are those of now, not those of the file.
+func TestATemplateHasTheRolesThatThereAreNow(t *testing.T) {
+	w, s := booted(t, moviesPlan(toWeight(20), pauseFor(time.Second)))
+	w.allow[1] = true
+	s.start()
+	s.pass(3 * time.Second)
+	s.wantPhase("swapped", release.Promoted)
+	plan, _, err := s.template(t.Context(), "movies")
+	must(t, err)
+	if plan.Stable != "canary" || plan.Candidate != "stable" {
+		t.Errorf("%s would take the place of %s", plan.Candidate, plan.Stable)
+	}
+	must(t, s.traffic.Declare(t.Context(), []declared{{"movies", []string{"stable", "canary"}, trafficWeights(t, "100", "0")}}))
+	w.wantShare("the file says the same in other numbers", 1)
+	must(t, s.traffic.Declare(t.Context(), []declared{{"movies", []string{"stable", "canary"}, trafficWeights(t, "0", "1")}}))
+	w.wantShare("the file says so itself", 1)
+	plan, _, err = s.template(t.Context(), "movies")
+	must(t, err)
+	if plan.Stable != "stable" {
+		t.Errorf("the roles are still %s's", plan.Stable)
+	}
 }

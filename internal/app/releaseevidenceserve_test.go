@@ -228,7 +228,8 @@ func TestALookIsWhatUsersSaw(t *testing.T) {
 	for phase := range look.Segments {
 		segment := &look.Segments[phase]
 		for i, arm := range []*release.Arm{&segment.Stable, &segment.Candidate} {
-			failed, fellBack, took, right, covered := pairSum(&arm.Failed), pairSum(&arm.Fellback), pairSum(&arm.Took), pairSum(&arm.Right), pairSum(&arm.Covered)
+			sum := pairSum
+			failed, fellBack, took, right, covered := sum(&arm.Failed), sum(&arm.Fellback), sum(&arm.Took), sum(&arm.Right), sum(&arm.Covered)
 			got := ledgerCounts{failed.Z, failed.Y, fellBack.Y, took.Z, float64(arm.Erred), right.Z, right.Y}
 			want := *l.of(phase, i == 1)
 			if got != want || covered.Z != want.successful || covered.Y != want.labelled {

@@ -283,6 +283,31 @@ func TestTwoWhoRunTheSameReleasesDoNotGetInEachOthersWay(t *testing.T) {
 	}
 }
 
+func TestWhoWakesUpLateDoesNotUndoWhatOthersHaveWritten(t *testing.T) {
+	plan := moviesPlan(toWeight(20), pauseFor(time.Hour))
+	plan.OnRestart = release.Hold
+	w, a := booted(t, plan)
+	a.start()
+	b, err := w.boot(w.state)
+	must(t, err)
+	b.turn()
+	a.pass(time.Minute) // which is longer than the lease that b has seen
+	written := func() time.Duration {
+		d, err := releaseBook{w.state, w.now}.Release(t.Context(), "movies")
+		must(t, err)
+		return d.Elapsed
+	}
+	before := written()
+	b.turn()
+	if after := written(); before < 10*time.Second || after < before {
+		t.Errorf("%v of the step were over, and now %v", before, after)
+	}
+	w.wantShare("both run it", 0.2)
+	if r := a.newest(); r.Held != "" {
+		t.Errorf("the one takes up what the other runs: held %q", r.Held)
+	}
+}
+
 func TestNobodyWhoCannotWriteKeepsTheCandidateOn(t *testing.T) {
 	w := newWorld(t, moviesPlan(toWeight(20), pauseFor(time.Hour)))
 	state := &mortal{State: w.state}

@@ -130,3 +130,35 @@ func TestAHookThatFailsIsTriedAgainWithPauses(t *testing.T) {
 	s.wantPhase("retried", release.RolledBack)
 	w.check("retried")
 }
+
+// A deployment may take half an hour, in which the candidate has its share.
+func TestHarmIsSeenWhileAHookOfThePromotionRuns(t *testing.T) {
+	plan := moviesPlan(toWeight(20), pauseFor(time.Second))
+	plan.Hooks = hooked(release.Deploy)
+	w, s := booted(t, plan)
+	begun := make(chan struct{})
+	s.RunHook = func(ctx context.Context, _ *release.Hook, _ hookAbout) (string, error) {
+		close(begun)
+		<-ctx.Done()
+		return "", ctx.Err()
+	}
+	s.start()
+	for range 3 {
+		w.pass(time.Second)
+		s.Tick(t.Context())
+	}
+	<-begun
+	s.wantPhase("deploying", release.Promoting)
+	w.wantShare("deploying", 0.2)
+	w.sees(func(time.Time, *evidenceOf) (release.Look, error) {
+		return release.Look{}, errors.New("telemetry.db is gone")
+	})
+	s.Tick(t.Context())
+	s.wantPhase("deploying blindly", release.Promoting)
+	w.sees(w.bad)
+	s.Tick(t.Context())
+	w.wantShare("after harm", 0)
+	if r := s.wantPhase("after harm", release.RolledBack); r.Reason != "it fails too often" {
+		t.Errorf("the reason is %q", r.Reason)
+	}
+}

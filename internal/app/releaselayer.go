@@ -143,6 +143,18 @@ func (r *roles) drift() string {
 	return fmt.Sprintf("since release %s, %s; edit the weights in serin.yaml to say so", r.Release, strings.Join(all, ", and "))
 }
 
+// sameShares tells whether two give every variant the same share: 1 to one alone is the same as 100.
+func sameShares(a, b traffic.Weights) bool {
+	for _, w := range [2]traffic.Weights{a, b} {
+		for name := range w {
+			if a.Share(name) != b.Share(name) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // sameWeights tells whether two give every variant the same.
 func sameWeights(a, b traffic.Weights) bool {
 	for _, w := range [2][2]traffic.Weights{{a, b}, {b, a}} {

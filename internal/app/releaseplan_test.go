@@ -15,7 +15,6 @@ import (
 	"github.com/serin-ml/serin/internal/api"
 	"github.com/serin-ml/serin/internal/config"
 	"github.com/serin-ml/serin/internal/event"
-	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/measure"
 )
 
@@ -97,7 +96,7 @@ prometheus: [{url: "http://127.0.0.1:9090"}]
 `, hour{[]measure.Totals{busy("stable", 600), busy("canary", 100), busy("next", 5000)}, 3 * time.Minute}},
 	"slow": {true, `
     candidate: canary
-    steps: [{setWeight: 1}, {pause: 1m}, {approval: {}}, {analysis: {}}]
+    steps: [{setWeight: 1}, {pause: 1m}, {approval: {}}, {analysis: {}}, {setWeight: 2}, {analysis: {}}]
     maxDuration: 1d
 notify: [{kind: email, to: [a@example.com], smtp: "smtp://localhost"}]
 `, hour{[]measure.Totals{busy("stable", 1000)}, 2 * time.Hour}},
@@ -124,7 +123,11 @@ func TestAPlanTellsWhatAReleaseWouldFindOut(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := planRelease(t.Context(), c, "movies", tt.hour, planDay)
+			plan, err := c.ReleasePlan("movies")
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := planRelease(t.Context(), c, plan, tt.hour, planDay)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -165,12 +168,6 @@ func planText(p *api.ReleasePlan) string {
 		fmt.Fprintln(&b, "warning: "+w)
 	}
 	return b.String()
-}
-
-func TestThereIsNoPlanOfAnUnknownRelease(t *testing.T) {
-	if _, err := planRelease(t.Context(), config.Default(), "movies", hour{}, planDay); fault.KindOf(err) != fault.NotFound {
-		t.Errorf("got %v", err)
-	}
 }
 
 // What nothing was measured of is no error: a release can be planned before the first request.

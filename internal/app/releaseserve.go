@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 
@@ -40,11 +39,6 @@ func (s *server) buildReleases(ctx context.Context, c *config.Config, metrics pr
 	metrics.MustRegister(s.releases.metrics)
 	s.follower.pinned = s.releases.pinned
 	return s.releases.Load(ctx)
-}
-
-// planRelease tells what a release by a template would find out.
-func (s *server) planRelease(ctx context.Context, name string) (api.ReleasePlan, error) {
-	return planRelease(ctx, s.settings.Load(), name, telemetryFile(filepath.Join(s.options.DataDir, telemetryName)), s.options.Now())
 }
 
 // releaser starts and commands releases, and tells what they would find out.

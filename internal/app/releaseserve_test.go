@@ -205,6 +205,10 @@ func TestAServerPromotesACandidateThatIsFine(t *testing.T) {
 	if shown.Weights.Share("canary") != 1 || r.Drift == "" {
 		t.Errorf("after the promotion the candidate has %v, drift %q", shown.Weights, r.Drift)
 	}
+	plan, err := m.client.PlanRelease(t.Context(), r.Plan.Name)
+	if err != nil || plan.Plan.Stable != "canary" || plan.Plan.Candidate != "stable" || !strings.Contains(strings.Join(plan.Warnings, "\n"), "since release "+r.ID+" canary is stable") {
+		t.Errorf("a plan of what comes next: %v, %q", err, plan.Warnings)
+	}
 	before := m.stable.asked.Load()
 	m.eventually(t, "all users are with the candidate", func() bool {
 		from := m.canary.asked.Load()

@@ -12,17 +12,12 @@ import (
 
 // begin starts a release by a template, and writes it down. Where another one is under way for the service, that is busy, and a Conflict.
 func (r *releases) begin(ctx context.Context, n successor) (d releaseDoc, busy string, err error) {
-	plan, err := r.Plan(n.Name)
+	plan, roles, err := r.template(ctx, n.Name)
 	if err != nil {
 		return d, "", err
 	}
 	now := r.Now()
 	t := &turn{one: &life{}, now: now}
-	roles, err := r.rolesOf(ctx, plan.Service)
-	if err != nil {
-		return d, "", err
-	}
-	plan.Stable, plan.Candidate = roles.of(plan.Stable), roles.of(plan.Candidate)
 	refs, bound, bindErr := r.bind(ctx, &plan)
 	err = r.Traffic.Lead(ctx, []string{plan.Service}, func(tx store.Tx, docs []*trafficDoc) (err error) {
 		if busy, t.one.active, err = busyWith(tx, plan.Service); err != nil {
@@ -57,6 +52,18 @@ func (r *releases) begin(ctx context.Context, n successor) (d releaseDoc, busy s
 	r.mu.Unlock()
 	r.written([]*turn{t}, nil)
 	return t.after, "", nil
+}
+
+// template is a template as it would begin now: its variants have the roles that releases before have given them.
+func (r *releases) template(ctx context.Context, name string) (plan release.Plan, is *roles, err error) {
+	if plan, err = r.Plan(name); err != nil {
+		return plan, nil, err
+	}
+	if is, err = r.rolesOf(ctx, plan.Service); err != nil {
+		return plan, nil, err
+	}
+	plan.Stable, plan.Candidate = is.of(plan.Stable), is.of(plan.Candidate)
+	return plan, is, nil
 }
 
 // busyWith tells which release leads a service and has not ended, as a Conflict, and the revision of the document that names one which has.

@@ -101,7 +101,17 @@ func (r *releases) input(ctx context.Context, one *life, now time.Time) (what ha
 		return what, nil
 	}
 	if s.Phase != release.Running {
-		return r.work(ctx, one, now), nil
+		what = r.work(ctx, one, now)
+		if s.Phase == release.Promoting && what.Done == nil { // which may take long, and the candidate has its share meanwhile
+			look, err := r.evidence(ctx, one, now)
+			if err != nil && ctx.Err() == nil {
+				r.trouble(one, "the guardrails of a release that is being promoted cannot be looked at; it goes on", err)
+			}
+			if err == nil {
+				what.Look = &look
+			}
+		}
+		return what, nil
 	}
 	if what.Lost = r.lost(one, now); what.Lost != "" {
 		return what, nil

@@ -34,6 +34,7 @@ type world struct {
 	hooks  func(hook string) error
 	ran    []string // keys of hooks
 	shares []float64
+	policy uint64           // the version that decided last
 	allow  map[float64]bool // the shares that the candidate may have
 }
 
@@ -204,14 +205,14 @@ func (w *world) reload(r *registry.Registry, s *releaseServer) {
 }
 
 // apply writes down the candidate's share, and holds it against the plan.
-func (w *world) apply(_ string, weights traffic.Weights, _ uint32, _ uint64) {
+func (w *world) apply(_ string, weights traffic.Weights, _ uint32, version uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	share := weights.Share("canary")
 	if !w.allow[share] {
 		w.t.Errorf("the candidate has %v of the traffic, which no step says", share)
 	}
-	w.shares = append(w.shares, share)
+	w.shares, w.policy = append(w.shares, share), version
 }
 
 // share is what the candidate has now.

@@ -114,7 +114,7 @@ func declare(tx store.Tx, d declared, live func(trafficDoc) *traffic.Override, n
 	doc.Override = live(doc)
 	file := &fileLayer{Variants: d.variants, Weights: d.weights}
 	if !file.equal(doc.File) {
-		if doc.Roles != nil && !sameWeights(doc.File.weights(), file.Weights) {
+		if doc.Roles != nil && !sameShares(doc.File.weights(), file.Weights) {
 			doc.Roles = nil // who edits the weights says anew who has which
 		}
 		doc.File = file

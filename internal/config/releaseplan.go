@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/serin-ml/serin/internal/fault"
@@ -9,11 +10,23 @@ import (
 	"github.com/serin-ml/serin/internal/release"
 )
 
+// releaseNames tells what releases there are.
+func (c *Config) releaseNames() string {
+	if len(c.Releases) == 0 {
+		return "there is none"
+	}
+	names := make([]string, len(c.Releases))
+	for i := range c.Releases {
+		names[i] = c.Releases[i].Name
+	}
+	return "there are " + strings.Join(names, ", ")
+}
+
 // ReleasePlan returns what a release of that name is to do, as the file says it now. NotFound: the file has no such release.
 func (c *Config) ReleasePlan(name string) (release.Plan, error) {
 	at := slices.IndexFunc(c.Releases, func(r Release) bool { return r.Name == name })
 	if at < 0 {
-		return release.Plan{}, fault.NotFoundf("the configuration has no release %.80q", name).WithHint("`serin release list` shows those that there are; add it under releases, and reload")
+		return release.Plan{}, fault.NotFoundf("the configuration has no release %.80q", name).WithHint("%s; add it under releases, and reload", c.releaseNames())
 	}
 	r := &c.Releases[at]
 	s := c.Service(r.Service)

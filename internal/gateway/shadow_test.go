@@ -484,3 +484,20 @@ func TestAServiceThatIsReplacedAsksItsShadowNoMore(t *testing.T) {
 		t.Errorf("%d pairs, %v", pairs, sum.Drops)
 	}
 }
+
+func TestTheShareOfAShadowIsSetAndGivenBack(t *testing.T) {
+	s := mirrored(t, 0, nil)
+	draws := func() bool { return s.shadows[0].lane.Draws(event.ID{1, 2, 3}) }
+	if !draws() {
+		t.Fatal("all are to be copied")
+	}
+	if !s.Mirror("next", 0) || draws() {
+		t.Error("it is copied though nobody is to be")
+	}
+	if !s.Mirror("next", -1) || !draws() {
+		t.Error("the share of the settings does not come back")
+	}
+	if s.Mirror("stable", 1) {
+		t.Error("stable is no shadow")
+	}
+}

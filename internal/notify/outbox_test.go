@@ -236,6 +236,37 @@ func TestOneLine(t *testing.T) {
 	}
 }
 
+func TestSendersThatComeLaterAreToldWhatIsNotToldYet(t *testing.T) {
+	first, second := &people{name: "first"}, &people{name: "second"}
+	first.fail = fault.Unavailablef("nobody is there")
+	state, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "serin.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer state.Close()
+	c := &clock{at: time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)}
+	o := notify.New(notify.Options{State: state, Senders: []notify.Sender{first}, Log: slog.New(slog.DiscardHandler), Now: c.now})
+	deliver := func() {
+		t.Helper()
+		if err := o.Deliver(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := state.Update(t.Context(), func(tx store.Tx) error { return notify.Put(tx, notify.Message{Key: "a", At: c.now()}) }); err != nil {
+		t.Fatal(err)
+	}
+	deliver()
+	o.SetSenders([]notify.Sender{first, second})
+	deliver()
+	first.set(nil)
+	c.add(time.Hour)
+	deliver()
+	deliver()
+	if !slices.Equal(first.got, []string{"a"}) || !slices.Equal(second.got, []string{"a"}) {
+		t.Errorf("the first got %v, the second %v", first.got, second.got)
+	}
+}
+
 // slow is a sender that takes nothing until it is let.
 type slow struct {
 	people

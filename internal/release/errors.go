@@ -37,10 +37,10 @@ func judgeErrors(m *Metric, segments []Segment, l Levels, kept *stat.Evidence) (
 	}
 	f.harm, f.clear = true, false
 	low := (times - 1) * u.rate
-	if !(f.shown.Estimate > 0) { // a few users of stable's with many errors hide those of the candidate's
-		f.shown.Estimate, f.shown.Low, f.shown.High = max(u.times()-1, times-1)*u.rate, low, math.Inf(1)
+	if !(f.shown.Estimate >= low) { // a few users of stable's with many errors hide those of the candidate's
+		f.shown.Estimate, f.shown.High = max(u.times()-1, times-1)*u.rate, math.Inf(1)
 	}
-	f.shown.Low = max(f.shown.Low, min(low, f.shown.Estimate))
+	f.shown.Low = max(f.shown.Low, low)
 	f.how = fmt.Sprintf(", as %d of %d users with an error were its own, which has %.3g%% of the traffic", u.candidate, u.stable+u.candidate, u.share*100)
 	return f, nil
 }

@@ -73,6 +73,9 @@ func NewCondition(expr string) (*Condition, error) {
 			c.names = append(c.names, r.Name)
 		}
 	}
+	if c.names == nil {
+		return nil, fault.Invalidf("expression %q says nothing of candidate or stable", expr).WithHint("compare: candidate.errors < 0.01")
+	}
 	slices.Sort(c.names)
 	return c, nil
 }

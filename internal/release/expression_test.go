@@ -28,25 +28,24 @@ func twoArms() []Segment {
 
 func TestExpressionsAreJudgedByWhatIsKnown(t *testing.T) {
 	for expr, want := range map[string]Outcome{
-		"candidate.errors < 4*stable.errors":                                    Pass,
-		"candidate.errors < 2*stable.errors && candidate.latency.p99 < 0.5":     Fail,
-		"candidate.errors < 4 * stable.errors && candidate.latency.p99 < 0.5":   Pass,
-		"candidate.latency.mean == 0.2 && stable.latency.mean == 0.1":           Pass,
-		"candidate.latency.p999 / stable.latency.p50 > 1.9":                     Pass,
-		"candidate.requests == 1000 && candidate.labels == 0":                   Pass,
-		"candidate.value.rating >= 4":                                           Pass,
-		"candidate.value['rating'] > 4":                                         Fail,
-		"candidate.value.reward > 0":                                            Inconclusive, // nobody sent any
-		"candidate.accuracy > 0.9":                                              Inconclusive, // no labels
-		"candidate.accuracy > 0.9 || candidate.errors < 0.1":                    Pass,         // whatever the accuracy is
-		"candidate.accuracy > 0.9 && candidate.errors < 0.01":                   Fail,
-		"candidate.agreement > 0.9":                                             Inconclusive,
-		"candidate.errors / stable.fallbacks < 1":                               Inconclusive,
-		"candidate.errors / (stable.errors - stable.errors) > 1":                Inconclusive, // +Inf is no number
-		"(stable.errors - stable.errors) / (stable.errors - stable.errors) < 1": Inconclusive,
-		"[candidate.errors, stable.errors].all(e, e < 0.05)":                    Pass,
-		"candidate.errors < (stable.errors > 0.5 ? 0.9 : 0.04)":                 Pass,
-		"1 < 2": Pass,
+		"candidate.errors < 4*stable.errors":                                             Pass,
+		"candidate.errors < 2*stable.errors && candidate.latency.p99 < 0.5":              Fail,
+		"candidate.errors < 4 * stable.errors && candidate.latency.p99 < 0.5":            Pass,
+		"candidate.latency.mean == 0.2 && stable.latency.mean == 0.1":                    Pass,
+		"candidate.latency.p999 / stable.latency.p50 > 1.9":                              Pass,
+		"candidate.requests == 1000 && candidate.labels == 0":                            Pass,
+		"candidate.value.rating >= 4":                                                    Pass,
+		"candidate.value['rating'] > 4":                                                  Fail,
+		"candidate.value.reward > 0":                                                     Inconclusive, // nobody sent any
+		"candidate.accuracy > 0.9":                                                       Inconclusive, // no labels
+		"candidate.accuracy > 0.9 || candidate.errors < 0.1":                             Pass,         // whatever the accuracy is
+		"candidate.accuracy > 0.9 && candidate.errors < 0.01":                            Fail,
+		"candidate.agreement > 0.9":                                                      Inconclusive,
+		"candidate.errors / stable.fallbacks < 1":                                        Inconclusive,
+		"candidate.errors / (stable.errors - stable.errors) > 1":                         Inconclusive, // +Inf is no number
+		"(stable.errors - stable.errors) / (stable.errors - stable.errors) < 1":          Inconclusive,
+		"[candidate.errors, stable.errors].all(e, e < 0.05)":                             Pass,
+		"candidate.errors < (stable.errors > 0.5 ? 0.9 : 0.04)":                          Pass,
 		"candidate.value.rating / 2 == 2 && 7 / 2 > 3.4":                                 Pass,
 		"candidate.latency.p50 > 0.198 && candidate.latency.p50 < 0.202 && !(2 > 3 - 0)": Pass,
 	} {
@@ -88,6 +87,7 @@ func TestExpressionsThatCannotBe(t *testing.T) {
 		"":                                   "expression",
 		"candidate.errors <":                 "expression",
 		"candidate.errors":                   "no condition",
+		"1 < 2":                              "says nothing",
 		"candidate.error < 1":                "candidate.error",
 		"canary.errors < 1":                  "canary",
 		"candidate.latency.p98 < 1":          "p98",

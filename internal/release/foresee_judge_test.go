@@ -10,6 +10,9 @@ import (
 
 // What is foreseen is what happens: a candidate as good as stable passes after about as many requests, of users who ask once each.
 func TestWhatIsForeseenHappens(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a simulation, which has nothing for the race detector")
+	}
 	const share = 0.3
 	l := Levels{Fail: 0.01, Pass: 0.05}
 	past := newWorld(1, 200_000, 0, 0)

@@ -10,11 +10,10 @@ import (
 // A candidate that is just as bad as it may be, of users who ask ten times and of whom some fail always, passes as seldom as is promised, though
 // one looks eighty times; and of one that is just as slow as it may be none fails.
 func TestWhatIsJustAsBadAsItMayBeSeldomPasses(t *testing.T) {
-	const alpha = 0.05
-	runs := 60
 	if testing.Short() {
-		runs = 15
+		t.Skip("a simulation, which has nothing for the race detector")
 	}
+	const alpha, runs = 0.05, 60
 	whole := func(like behaviour) (p99, fails float64) {
 		w := newWorld(99, 50_000, 1, 0.02)
 		for range 300_000 {

@@ -89,6 +89,9 @@ func TestAVerdictAndItsIntervalAgree(t *testing.T) {
 			}
 		}
 	})
+	if testing.Short() { // some twenty tries
+		return
+	}
 	if outcomes[Pass] == 0 || outcomes[Fail] == 0 || outcomes[Inconclusive] == 0 {
 		t.Errorf("only some outcomes were tried: %v", outcomes)
 	}

@@ -12,7 +12,7 @@ import (
 func (t *turn) look(l *Look) error {
 	s := &t.state
 	passed := t.pass()
-	if s.Phase != Running {
+	if s.Phase != Running && s.Phase != Promoting {
 		return nil
 	}
 	if err := t.judge(l, passed); err != nil {
@@ -23,8 +23,8 @@ func (t *turn) look(l *Look) error {
 		t.rollBack(bad.Sentence)
 		return nil
 	}
-	if s.Held != "" {
-		return nil // a guardrail is all that moves it
+	if s.Held != "" || s.Phase == Promoting {
+		return nil // a guardrail is all that moves it: what a promotion takes may take long
 	}
 	if l.Unfit != "" && !s.WaivedUnfit {
 		t.hold(l.Unfit)

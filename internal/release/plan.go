@@ -19,8 +19,10 @@ const (
 	SetWeight StepKind = "setWeight" // gives the candidate a share from here on, and goes on at once
 	Mirror    StepKind = "mirror"    // copies a share of the traffic to the candidate from here on, and goes on at once
 	Pause     StepKind = "pause"     // lets time pass; guardrails are watched
-	Analysis  StepKind = "analysis"  // waits until every guardrail and goal passes
-	Approval  StepKind = "approval"  // waits until somebody approves
+	// Analysis waits until every guardrail and goal passes, by the figures of the whole release. What shows only at the weight before it, as under
+	// load, needs a pause between the two.
+	Analysis StepKind = "analysis"
+	Approval StepKind = "approval" // waits until somebody approves
 )
 
 // PlanStep is one step of a plan.
@@ -102,4 +104,9 @@ func (p *Plan) percent(kind StepKind, at int) float64 {
 		}
 	}
 	return 0
+}
+
+// swaps tells whether a promotion swaps the roles: there is neither a model nor a hook that would make stable what the candidate is.
+func (p *Plan) swaps() bool {
+	return p.Model == "" && p.hook(Build) == nil && p.hook(Deploy) == nil && p.hook(Ready) == nil
 }

@@ -82,7 +82,6 @@ type tails struct {
 	n, smaller uint64           // answers of the arms, and of the one that has fewer
 	null       float64          // the least standard error of the candidate's share where it is just what it is held against
 	stableSE   float64          // the least standard error of stable's share
-	larger     float64          // the candidate's answers by the weights of all segments, where it has more than stable; else 0
 }
 
 func newTails(m *Metric, segments []Segment) *tails {
@@ -119,9 +118,6 @@ func newTails(m *Metric, segments []Segment) *tails {
 	n, smaller := sums[ofCandidate], sums[ofCandidate]
 	if m.Versus {
 		n, smaller = n+sums[ofStable], min(sums[ofStable], smaller)
-		if sums[ofCandidate] > sums[ofStable] {
-			t.larger = sums[ofCandidate] / sum
-		}
 	}
 	t.n, t.smaller = uint64(n), uint64(smaller)
 	t.null = math.Sqrt(m.Quantile * (1 - m.Quantile) / sums[ofCandidate])
@@ -227,14 +223,18 @@ func (t *tails) z(cell int) float64 {
 		e := stat.StratifiedMean(t.pairs[ofCandidate])
 		return (e.Value - (1 - t.quantile)) / atLeast(e.SE, least)
 	}
-	e := stat.StratifiedDifference(t.both)
-	least = math.Hypot(least, t.stableSE)
-	if t.larger > 0 { // as errorAsInLarger; where stable is the larger one, null sees to it
-		if own := stat.StratifiedMean(t.pairs[ofCandidate]); !math.IsInf(own.SE, 1) {
-			least = max(least, own.SE*math.Sqrt(t.larger))
-		}
+	e, leastOfStable := stat.StratifiedDifference(t.both), t.stableSE
+	if a, b := sumOfAll(t.counts[ofStable]), sumOfAll(t.counts[ofCandidate]); b > a { // stable may have none of the few users who are slow
+		leastOfStable = atLeast(stat.StratifiedMean(t.pairs[ofCandidate]).SE*math.Sqrt(b/a), leastOfStable)
 	}
-	return e.Value / atLeast(e.SE, least)
+	return e.Value / atLeast(e.SE, math.Hypot(least, leastOfStable))
+}
+
+func sumOfAll(counts []float64) (sum float64) {
+	for _, n := range counts {
+		sum += n
+	}
+	return sum
 }
 
 // atLeast is a standard error that is known to be no smaller than another; the other where all groups say the same, which tells none.

@@ -102,7 +102,10 @@ func (m *Metric) more(v float64) string {
 // amount writes a difference: that of two shares in points, as 1% more of 2% may be 3% or 2.02%.
 func (m *Metric) amount(v float64) string {
 	if m.isShare() {
-		return fmt.Sprintf("%.3g percentage points", v*100)
+		if text := fmt.Sprintf("%.3g", v*100); text != "1" {
+			return text + " percentage points"
+		}
+		return "1 percentage point"
 	}
 	return m.value(v)
 }

@@ -148,12 +148,17 @@ func (w What) Announced() bool {
 // Over tells whether the release has ended.
 func (s *State) Over() bool { return s.Phase == Promoted || s.Phase == RolledBack }
 
-// Percent is the candidate's share of the traffic that the state prescribes. It is that of a step of the plan, or 0.
+// Percent is the candidate's share of the traffic that the state prescribes. It is that of a step of the plan, or 0; or 100 where the candidate
+// has become stable, as the roles were swapped.
 func (s *State) Percent() float64 {
 	switch s.Phase {
 	case Running, Promoting:
 		return s.Plan.percent(SetWeight, s.At)
-	case RollingBack, RolledBack, Promoted:
+	case Promoted:
+		if s.Plan.swaps() {
+			return 100
+		}
+	case RollingBack, RolledBack:
 	}
 	return 0
 }

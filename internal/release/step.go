@@ -151,17 +151,15 @@ func (t *turn) promote(why string) {
 	s := &t.state
 	s.Phase, s.Held, s.Due = Promoting, "", nil
 	t.tell(Promote, "it is promoted: "+why)
-	hooks := 0
 	for _, name := range []string{Build, Deploy, Ready} {
 		if s.Plan.hook(name) != nil {
 			t.due(RunHook, name)
-			hooks++
 		}
 	}
 	switch {
 	case s.Plan.Model != "":
 		t.due(MoveAlias, "")
-	case hooks == 0:
+	case s.Plan.swaps():
 		t.due(SwapRoles, "")
 	}
 	t.due(LetGo, "")
@@ -280,8 +278,10 @@ func (t *turn) command(c Command) error {
 		}
 		t.promote(why)
 	case WantApproval:
-		step := s.step()
-		if s.Phase != Running || step == nil || step.Kind != Approval {
+		if s.Phase != Running {
+			return not()
+		}
+		if step := s.step(); step == nil || step.Kind != Approval {
 			return fault.Conflictf("release %s is at %s, which waits for nobody's approval", s.ID, s.stepName()).WithHint(seen, s.ID)
 		}
 		t.tell(Approved, fmt.Sprintf("%s approves: %s", c.By, why))

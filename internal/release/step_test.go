@@ -131,7 +131,7 @@ func TestWhateverHappensAReleaseKeepsToItsPlan(t *testing.T) {
 				if seq++; x.Seq != seq {
 					rt.Fatalf("transition %d comes after %d", x.Seq, seq-1)
 				}
-				if x.Sentence == "" || !slices.Contains(allowed, x.Percent) {
+				if x.Sentence == "" || !slices.Contains(allowed, x.Percent) && (x.Phase != Promoted || x.Percent != 100) {
 					rt.Fatalf("transition %+v", x)
 				}
 			}
@@ -144,7 +144,9 @@ func TestWhateverHappensAReleaseKeepsToItsPlan(t *testing.T) {
 			}
 			back = back || s.Phase == RollingBack
 			switch {
-			case s.Seq != seq, !slices.Contains(allowed, s.Percent()), back && s.Percent() != 0:
+			case s.Phase == Promoted && s.Percent() != map[bool]float64{true: 100}[plan.Model == "" && plan.Hooks == nil]:
+				rt.Fatalf("it is promoted, and the candidate has %v%%", s.Percent())
+			case s.Seq != seq, s.Phase != Promoted && !slices.Contains(allowed, s.Percent()), back && s.Percent() != 0:
 				rt.Fatalf("after %d transitions, back %v: %d, %v%%", seq, back, s.Seq, s.Percent())
 			case s.Over() == s.Ended.IsZero(), s.Over() && len(s.Due) > 0, back && s.Phase == Promoted:
 				rt.Fatalf("%+v", s)

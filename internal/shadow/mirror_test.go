@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -418,4 +419,34 @@ func BenchmarkOffer(b *testing.B) {
 			}
 		}
 	})
+}
+
+func TestAShareThatChangesDrawsTheSameRequestsAndMore(t *testing.T) {
+	l := newLane(t, func(o *LaneOptions) { o.Share = 0 })
+	drawn := func() (ids []int) {
+		for i := range 2000 {
+			if l.Draws(event.ID{byte(i >> 8), byte(i), 7}) {
+				ids = append(ids, i)
+			}
+		}
+		return ids
+	}
+	if n := len(drawn()); n != 0 {
+		t.Errorf("a share of 0 draws %d", n)
+	}
+	l.SetShare(0.3)
+	some := drawn()
+	l.SetShare(0.6)
+	more := drawn()
+	for _, id := range some {
+		if !slices.Contains(more, id) {
+			t.Errorf("%d is not drawn by the larger share", id)
+		}
+	}
+	if a, b := len(some), len(more); a < 500 || a > 700 || b < 1100 || b > 1300 {
+		t.Errorf("of 2000 requests 30%% are %d, and 60%% are %d", a, b)
+	}
+	if l.SetShare(2); len(drawn()) != 2000 {
+		t.Error("a share of 1 leaves some out")
+	}
 }

@@ -9,7 +9,8 @@ import (
 )
 
 // Layers are the weights that three parties want for a service. Those of an active release hold, else an operator's override, else
-// the file's. A layer that is set stays when one above it goes, or the file is read again.
+// the file's. A layer that is set stays when one above it goes, or the file is read again; but a release that goes back takes away what an
+// override gives its candidate.
 type Layers struct {
 	Variants []string // the service's; weights of others are left out
 	File     Weights

@@ -40,6 +40,7 @@ func TestTheUppermostLayerThatHoldsIsEffective(t *testing.T) {
 		{"a release is above it", Layers{File: file, Override: override("next=1"), Release: release("stable=80 canary=20")}, 0, FromRelease, "stable=80 canary=20 next=0"},
 		{"its controller dies", Layers{File: file, Override: override("next=1"), Release: release("stable=80 canary=20")}, time.Minute, FromRelease, "stable=80 canary=0 next=0"},
 		{"at its last step", Layers{File: file, Release: release("canary=1")}, time.Minute, FromRelease, "stable=1 canary=0 next=0"},
+		{"stable is gone", Layers{File: file, Release: &Release{Name: "r", Stable: "old", Candidate: "canary", Weights: w("old=80 canary=20")}}, 0, FromFile, "stable=1 canary=0 next=0"},
 		{"without a lease", Layers{File: file, Release: forever}, 1e6 * time.Hour, FromRelease, "stable=60 canary=40 next=0"},
 		{"of variants that are gone", Layers{File: file, Override: override("old=1")}, 0, FromFile, "stable=1 canary=0 next=0"},
 		{"some of them", Layers{File: file, Override: override("old=1 next=2")}, 0, FromOverride, "stable=0 canary=0 next=2"},

@@ -65,8 +65,10 @@ func ParseWeight(text string) (Weight, error) {
 
 // PercentWeight is the weight of a share in percent, from 0 to 100; what is finer than a ten-millionth of a percent is rounded.
 func PercentWeight(percent float64) Weight {
-	percent = min(max(percent, 0), 100)
-	return Weight{billionths: uint64(math.Round(percent * 1e7)), percent: percent > 0}
+	if percent = min(percent, 100); !(percent > 0) { // NaN included
+		return Weight{}
+	}
+	return Weight{billionths: uint64(math.Round(percent * 1e7)), percent: true}
 }
 
 // String writes w as it was written, but for zeros that say nothing. ParseWeight reads it back.

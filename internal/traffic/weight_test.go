@@ -112,3 +112,18 @@ func FuzzWeight(f *testing.F) {
 		}
 	})
 }
+
+func TestAPercentageIsTheWeightThatPeopleWouldWrite(t *testing.T) {
+	for percent, want := range map[float64]string{0: "0", 20: "20%", 0.5: "0.5%", 33.3333333: "33.3333333%", 100: "100%", -1: "0", 101: "100%", math.NaN(): "0"} {
+		if got := PercentWeight(percent).String(); got != want {
+			t.Errorf("%v is %s, want %s", percent, got, want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		percent := rapid.Float64Range(0, 100).Draw(t, "percent")
+		both := Weights{"a": PercentWeight(percent), "b": PercentWeight(100 - percent)}
+		if got := both.Share("a"); math.Abs(got-percent/100) > 1e-9 {
+			t.Fatalf("the share is %v", got)
+		}
+	})
+}
