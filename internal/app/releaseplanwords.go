@@ -49,6 +49,23 @@ func stepWords(p *release.Plan) (words []string) {
 	return words
 }
 
+// longest is how long a release takes at most, time held not counted.
+func longest(p *release.Plan) api.Seconds {
+	sum := time.Duration(0)
+	for _, s := range p.Steps {
+		switch {
+		case s.Kind == release.Approval, s.Kind == release.Analysis && s.Duration <= 0:
+			return api.Seconds(p.MaxDuration.Seconds())
+		case s.Kind == release.Analysis || s.Kind == release.Pause:
+			sum += s.Duration
+		}
+	}
+	if p.MaxDuration > 0 {
+		sum = min(sum, p.MaxDuration)
+	}
+	return api.Seconds(sum.Seconds())
+}
+
 // gist says how long all of it takes.
 func (p *planner) gist() {
 	say := func(format string, args ...any) { p.out.Says = append(p.out.Says, fmt.Sprintf(format, args...)) }
@@ -57,7 +74,7 @@ func (p *planner) gist() {
 	case p.out.Decided != nil && analyses:
 		say("with the traffic of the last hour, and a candidate as good as stable, it takes about %v", p.out.Horizon)
 	case analyses:
-		say("how long its analysis takes cannot be told from the last hour; it takes %v at most", api.Seconds(p.plan.MaxDuration.Seconds()))
+		say("how long its analysis takes cannot be told from the last hour; the release takes %v at most", longest(p.plan))
 	default:
 		say("it takes %v, and what is not shown to be bad by then is promoted", p.out.Pauses)
 	}
