@@ -88,6 +88,8 @@ func reasonOf(r *api.Release) string {
 	const most = 60
 	reason := []rune("-")
 	switch {
+	case r.Unled != "":
+		reason = []rune(oneLine(r.Unled))
 	case r.Held != "":
 		reason = []rune("held: " + oneLine(r.Held))
 	case r.Reason != "":
@@ -142,16 +144,19 @@ func standing(r *api.Release) string {
 	return text + held(r)
 }
 
-func held(r *api.Release) string {
-	if r.Held == "" {
-		return ""
+func held(r *api.Release) (text string) {
+	if r.Held != "" {
+		text = "; it is held: " + oneLine(r.Held)
 	}
-	return "; it is held: " + oneLine(r.Held)
+	if r.Unled != "" {
+		text += "; " + oneLine(r.Unled)
+	}
+	return text
 }
 
 // left is how much of a step's time is left.
 func left(r *api.Release) string {
-	if r.At >= len(r.Plan.Steps) || r.Held != "" {
+	if r.At >= len(r.Plan.Steps) || r.Held != "" || r.Unled != "" {
 		return ""
 	}
 	step := r.Plan.Steps[r.At]

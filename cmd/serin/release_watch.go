@@ -153,6 +153,8 @@ func (w *watcher) status(b *strings.Builder) {
 	r := &w.last
 	now := r.StepName + left(r)
 	switch {
+	case r.Unled != "":
+		now = oneLine(r.Unled)
 	case r.Held != "":
 		now = "held"
 	case r.Phase == release.Promoting:
@@ -161,7 +163,7 @@ func (w *watcher) status(b *strings.Builder) {
 		now = "going back"
 	}
 	text := fmt.Sprintf("%s %6s  now: %s", when(w.now()), share(r.Percent), now)
-	outcomes := ""
+	outcomes := r.Unled + " "
 	for i := range r.Verdicts {
 		v := &r.Verdicts[i]
 		text += fmt.Sprintf("; %s %s %s", v.Metric, valueText(metricOf(r, v.Metric), v.Value), v.Outcome)

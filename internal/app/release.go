@@ -37,6 +37,7 @@ type releases struct {
 	hooks   sync.WaitGroup // that run
 	stopped chan struct{}  // closed when Run ends
 	metrics *releaseMetrics
+	failed  string // why the last tick could not read releases; of Tick alone
 
 	mu      sync.Mutex
 	running map[string]*life // by id
@@ -92,8 +93,9 @@ type standing struct {
 
 // life is a release that is under way, or whose successor is to begin.
 type life struct {
-	id    string
-	shown atomic.Pointer[releaseDoc] // as it stands, for whoever asks
+	id     string
+	shown  atomic.Pointer[releaseDoc] // as it stands, for whoever asks
+	nudged atomic.Bool                // its aliases are to be looked at
 
 	mu               sync.Mutex // held from a look to the end of what is written of it
 	doc              releaseDoc
@@ -102,7 +104,7 @@ type life struct {
 	until            time.Time         // its lease ends, by a clock that does not step
 	troubled         time.Time         // since when the candidate cannot answer; zero: it can
 	told             string            // the last trouble in the log
-	segments         []release.Segment // of the last look
+	segments         []release.Segment // that doc's verdicts were made of; nil: not known
 	aliasesAt        time.Time         // when its aliases were looked at
 	hook             *hookTurn         // that runs, or has ended and is not written down yet; nil: none
 	retry            time.Time         // what is due is not done before
@@ -125,10 +127,7 @@ func newReleases(o releasesOptions) *releases {
 // Nudge makes Run look at once, and at the aliases too.
 func (r *releases) Nudge() {
 	for _, one := range r.all() {
-		one.idle(func() bool { // else it is being looked at, and the time for its aliases comes
-			one.aliasesAt = time.Time{}
-			return true
-		})
+		one.nudged.Store(true)
 	}
 	r.hasten()
 }
@@ -140,7 +139,8 @@ func (r *releases) hasten() {
 	}
 }
 
-// Run runs releases until ctx ends; it is called once. Hooks that run then are cut off, and run again, with the same keys, when somebody takes the releases up.
+// Run runs releases until ctx ends; it is called once. Hooks that run then are cut off, and run again, with the same keys, when somebody takes
+// the releases up.
 func (r *releases) Run(ctx context.Context) error {
 	defer r.hooks.Wait()
 	defer close(r.stopped)
@@ -165,9 +165,7 @@ func (r *releases) Tick(ctx context.Context) {
 	if err == nil && len(changed) > 0 {
 		err = r.Traffic.Refresh(ctx, changed)
 	}
-	if err != nil && ctx.Err() == nil {
-		r.Log.Error("releases cannot be read; what is known of them goes on", "error", err)
-	}
+	r.unread(ctx, err)
 	all := r.all()
 	due := make([]*turn, len(all))
 	var g errgroup.Group
@@ -180,6 +178,20 @@ func (r *releases) Tick(ctx context.Context) {
 	}
 	_ = g.Wait() // none returns an error
 	r.renew(ctx, due)
+}
+
+// unread logs why releases cannot be read, once as long as it is the same.
+func (r *releases) unread(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return // the server stops
+	}
+	before := r.failed
+	if r.failed = ""; err == nil {
+		return
+	}
+	if r.failed = err.Error(); r.failed != before {
+		r.Log.Error("releases cannot be read; what is known of them goes on", "error", err)
+	}
 }
 
 // all returns the releases that are under way.

@@ -332,3 +332,35 @@ func TestATemplateHasTheRolesThatThereAreNow(t *testing.T) {
 		t.Errorf("the roles are still %s's", plan.Stable)
 	}
 }
+
+func TestAnOverrideOfBeforeDoesNotSendUsersBackFromWhatIsPromoted(t *testing.T) {
+	w, s := booted(t, moviesPlan(toWeight(20), pauseFor(time.Second)))
+	w.allow[1] = true
+	must(t, s.traffic.Set(t.Context(), "movies", overrideBy(t, "1", "0", "24h")))
+	s.start()
+	s.pass(5 * time.Second)
+	s.wantPhase("at the end", release.Promoted)
+	w.wantShare("promoted", 1)
+	is, err := s.traffic.Load(t.Context(), 1, "movies")
+	must(t, err)
+	if is[0].Override != nil || !strings.Contains(is[0].Changes[0].Why, "the override of ada gives stable nothing any more") {
+		t.Errorf("the override is %+v: %q", is[0].Override, is[0].Changes[0].Why)
+	}
+}
+
+// Whoever moves an alias while its release is being looked at is not overlooked until the next time comes.
+func TestANudgeIsNotLostOnAReleaseThatIsLookedAt(t *testing.T) {
+	w, s := booted(t, moviesPlan(toWeight(20), pauseFor(time.Hour)))
+	s.start()
+	s.turn()
+	w.pass(time.Second)
+	one := s.all()[0]
+	before := one.aliasesAt
+	one.mu.Lock()
+	s.Nudge()
+	one.mu.Unlock()
+	s.turn()
+	if !one.aliasesAt.After(before) {
+		t.Error("its aliases are not looked at")
+	}
+}

@@ -106,10 +106,12 @@ const commandTries = 5
 func (r *releases) command(ctx context.Context, id string, wish func(*turn) release.Input) error {
 	var err error
 	for range commandTries {
-		if err = r.Load(ctx); err != nil {
+		var changed []string
+		if changed, err = r.load(ctx); err != nil {
 			return err
 		}
 		r.mu.Lock()
+		r.stale = append(r.stale, changed...) // the next tick applies what somebody else has written
 		one := r.running[id]
 		r.mu.Unlock()
 		if one == nil {
@@ -341,7 +343,7 @@ func followRelease(ctx context.Context, named string, after int, read func(conte
 			return err
 		}
 		named = one.ID // whatever begins meanwhile by the same template is another one
-		if last == nil || news(&last.State, &one.State) {
+		if last == nil || last.Unled != one.Unled || news(&last.State, &one.State) {
 			last = &one
 			told := one
 			told.Journal = slices.DeleteFunc(slices.Clone(one.Journal), func(t release.Transition) bool { return t.Seq <= after })

@@ -12,6 +12,7 @@ import (
 	"github.com/serin-ml/serin/internal/fault"
 	"github.com/serin-ml/serin/internal/registry"
 	"github.com/serin-ml/serin/internal/release"
+	"github.com/serin-ml/serin/internal/stat"
 	"github.com/serin-ml/serin/internal/store"
 	"github.com/serin-ml/serin/internal/store/disk"
 )
@@ -331,6 +332,42 @@ func TestNobodyWhoCannotWriteKeepsTheCandidateOn(t *testing.T) {
 	s.wantPhase("the disk is back", release.RolledBack)
 	s.turn()
 	w.check("the disk is back")
+}
+
+func TestHarmThatCouldNotBeWrittenDownIsNotForgotten(t *testing.T) {
+	plan := moviesPlan(toWeight(20), pauseFor(time.Hour))
+	plan.Metrics = []release.Metric{{Name: "errors", Role: release.Guardrail, Measure: release.Errors, Versus: true, Margin: 0.01}}
+	w := newWorld(t, plan)
+	state := &mortal{State: w.state}
+	s, err := w.boot(state)
+	must(t, err)
+	// The candidate fails always, and nobody asks any more: there are no other figures.
+	harm := []release.Segment{{Share: 0.2}}
+	harm[0].Candidate.Erred = 100
+	for b := range release.Buckets {
+		harm[0].Stable.Failed[b].Z, harm[0].Candidate.Failed[b] = 20, stat.Pair{Y: 5, Z: 5}
+	}
+	fine := []release.Segment{{Share: 0.2}}
+	sees := func(segments []release.Segment) {
+		w.sees(func(time.Time, *evidenceOf) (release.Look, error) {
+			return release.Look{Asked: 1, Segments: segments}, nil
+		})
+	}
+	sees(fine)
+	s.start()
+	s.pass(3 * time.Second)
+	dies := func(dead bool) {
+		state.mu.Lock()
+		defer state.mu.Unlock()
+		state.dead = dead
+	}
+	dies(true)
+	sees(harm)
+	s.pass(3 * time.Second)
+	w.wantShare("while the disk is full", 0)
+	dies(false)
+	s.turn()
+	s.wantPhase("the disk is back", release.RolledBack)
 }
 
 func TestPeopleWhoCannotBeToldForAnHourAreToldAllOfItOnce(t *testing.T) {

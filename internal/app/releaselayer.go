@@ -66,8 +66,8 @@ func layerOf(s *release.State) traffic.Release {
 	}
 }
 
-// withhold takes from an operator's override what it gives a variant: it was wanted before a release found that the variant is no good, and
-// would hold as soon as the release lets go. Where nothing is left, the override goes.
+// withhold takes from an operator's override what it gives a variant: it was wanted before a release found that the variant is no good, or that
+// another one is to be in its place, and would hold as soon as the release lets go. Where nothing is left, the override goes.
 func (d *trafficDoc) withhold(variant string) {
 	if d.Override == nil || d.Override.Weights[variant].Float() == 0 {
 		return

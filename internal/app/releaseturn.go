@@ -16,9 +16,10 @@ type turn struct {
 	told  []release.Transition
 	now   time.Time
 
-	revision, active int64     // of what was written
-	moved            bool      // an alias was
-	hook             *hookTurn // that has ended; nil: none
+	revision, active int64             // of what was written
+	moved            bool              // an alias was
+	hook             *hookTurn         // that has ended; nil: none
+	segments         []release.Segment // that were judged; nil: none were
 }
 
 // happened is what a release is taken on by.
@@ -49,12 +50,14 @@ func (r *releases) look(ctx context.Context, one *life, now time.Time) (due *tur
 	}
 	t, err := one.step(what.Input, now)
 	if err != nil {
-		one.segments = nil
 		r.trouble(one, "a release cannot be taken on; its candidate gets nothing once its lease has ended", err)
 		return nil
 	}
 	if what.next != nil {
 		t.after.Next = what.next
+	}
+	if what.Look != nil {
+		t.segments = what.Look.Segments
 	}
 	if t.hook = what.hook; t.hook != nil {
 		t.after.said(t.hook.HookRun)
@@ -63,7 +66,7 @@ func (r *releases) look(ctx context.Context, one *life, now time.Time) (due *tur
 	switch {
 	case t.quiet() && !r.settles(&t.after.State):
 		if since(one.written, now) < one.renewal() && !one.written.IsZero() {
-			one.doc = t.after
+			one.doc, one.segments = t.after, t.segments
 			r.show(one)
 			return nil
 		}
@@ -120,9 +123,10 @@ func (r *releases) input(ctx context.Context, one *life, now time.Time) (what ha
 		what.Command = &release.Command{What: release.WantAbort, By: bySerin, Why: why}
 		return what, nil
 	}
-	if since(one.aliasesAt, now) >= one.renewal() || one.aliasesAt.IsZero() {
+	if one.nudged.Swap(false) || since(one.aliasesAt, now) >= one.renewal() || one.aliasesAt.IsZero() {
 		why, err := r.moved(ctx, one)
 		if err != nil {
+			one.nudged.Store(true)
 			return what, err
 		}
 		one.aliasesAt = now
@@ -151,7 +155,6 @@ func (r *releases) evidence(ctx context.Context, one *life, now time.Time) (rele
 		return look, err
 	}
 	look.Same = len(look.Segments) > 0 && len(look.Segments) == len(one.segments) && &look.Segments[0] == &one.segments[0]
-	one.segments = look.Segments
 	if r.Queries != nil {
 		look.Others = r.Queries.Verdicts(ctx, &s.Plan, &look)
 	}

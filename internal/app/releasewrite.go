@@ -56,7 +56,7 @@ func (r *releases) written(all []*turn, err error) {
 			}
 			continue
 		}
-		one.doc, one.revision, one.active, one.written, one.told = t.after, t.revision, t.active, t.now, ""
+		one.doc, one.segments, one.revision, one.active, one.written, one.told = t.after, t.segments, t.revision, t.active, t.now, ""
 		one.until = t.now.Add(t.after.State.Plan.Lease)
 		one.settleHook(t)
 		r.show(one)
@@ -132,7 +132,11 @@ func (r *releases) put(tx store.Tx, t *turn, traffic *trafficDoc) error {
 		}
 	}
 	if traffic.Override != before.Override {
-		why += "; the override of " + before.Override.Author + " gives it nothing any more"
+		not := s.Plan.Candidate
+		if s.Phase == release.Promoting || s.Phase == release.Promoted {
+			not = s.Plan.Stable
+		}
+		why += "; the override of " + before.Override.Author + " gives " + not + " nothing any more"
 	}
 	return traffic.follow(tx, s, &before, why, t.now)
 }
@@ -166,6 +170,7 @@ func (r *releases) settle(tx store.Tx, t *turn, traffic *trafficDoc) error {
 			traffic.Epoch++
 		case release.SwapRoles:
 			traffic.Roles = traffic.Roles.exchange(s.Plan.Stable, s.Plan.Candidate, s.ID, t.now)
+			traffic.withhold(s.Plan.Stable) // an override of before would send everybody back
 		case release.MoveAlias:
 			refused, err := r.moveAlias(tx, s, s.Stable.Number, s.Bound.Number)
 			if err != nil {
