@@ -14,7 +14,7 @@ import (
 
 // TestTheReleaseGuideRunsByCopyAndPaste runs the shell blocks of docs/guides/release.md in one shell, in order, each to the end without an
 // error: two stories, each with a bad candidate and with a good one, and a real mail server. Ports are free ones; all else is as it stands
-// there. Of requests none may fail. That the generator was late on a busy machine (exit code 3) is no matter.
+// there. Of the requests none may fail. SERIN_GUIDE_OUTPUT names a file for all that is printed, from which the guide's output is taken.
 func TestTheReleaseGuideRunsByCopyAndPaste(t *testing.T) {
 	needsTime(t, "bash", "curl", "python3")
 	root := testenv.Root(t)

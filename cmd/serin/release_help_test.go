@@ -51,7 +51,7 @@ func (p *toldPeople) count() int {
 	return len(p.all)
 }
 
-// refused is how many requests have come while it was down, and all others.
+// requests is how many requests have come, those among them that it refused.
 func (p *toldPeople) requests() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
