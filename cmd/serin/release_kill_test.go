@@ -329,7 +329,7 @@ func checkJournal(t *testing.T, r *api.Release) {
 		if j.Seq != i+1 || j.Release != r.ID {
 			t.Errorf("%s: transition %d is %d of %s", r.ID, i+1, j.Seq, j.Release)
 		}
-		if !ofPlan(&r.Plan, j.Percent) {
+		if swapped := j.Phase == release.Promoted && r.Plan.Model == "" && j.Percent == 100; !swapped && !ofPlan(&r.Plan, j.Percent) {
 			t.Errorf("%s: transition %d gives the candidate %v%%", r.ID, j.Seq, j.Percent)
 		}
 		if i > 0 && order[j.Phase] < order[r.Journal[i-1].Phase] {
