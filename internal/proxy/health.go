@@ -248,7 +248,7 @@ func (u *Upstream) tell(events []event) {
 		case e.state == Healthy || e.state == Unchecked:
 			u.o.Log.Info("an upstream's instance is well again", "instance", e.in)
 		case e.probed:
-			u.o.Log.Warn("an upstream's instance is put aside", "instance", e.in, "state", e.state.String(), "why", e.why, "for", e.wait)
+			u.o.Log.Warn("an upstream's instance is put aside", "instance", e.in, "state", e.state.String(), "why", e.why, "for", e.wait.Round(time.Millisecond))
 		default:
 			u.o.Log.Warn("an upstream's instance is put aside until checks pass", "instance", e.in, "state", e.state.String(), "why", e.why)
 		}
