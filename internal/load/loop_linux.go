@@ -75,7 +75,7 @@ func (l *loop) connectAll() (err error) {
 		return fault.Internalf("epoll: %w", err)
 	}
 	for i := range l.slots {
-		l.slots[i] = slot{fd: -1}
+		l.slots[i] = slot{fd: -1, used: -rested}
 		l.slots[i].answer = answer{keep: l.run.o.keep(), head: l.run.o.Method == http.MethodHead}
 	}
 	for i := range l.slots {
@@ -161,6 +161,10 @@ func (l *loop) send(ctx context.Context) (busy float64) {
 	return busy
 }
 
+// rested is after how long without a request a connection is looked at before it gets one: servers close those that nobody uses, many at
+// once, and a loop that was held up has not heard of it yet.
+const rested = 100 * time.Millisecond
+
 // sendDue sends what is due, as far as there are free connections, and returns the time.
 func (l *loop) sendDue() (now time.Duration) {
 	now = l.run.now()
@@ -182,6 +186,11 @@ func (l *loop) sendDue() (now time.Duration) {
 		}
 		*from = (*from)[:len(*from)-1]
 		s.begin(t, now, l.texts.bytes(t.n, &s.scratch))
+		if s.fd >= 0 && s.state == slotFree && now-s.used >= rested {
+			if _, err := l.receive(s.fd); err != unix.EAGAIN { //nolint:errorlint // the system's own numbers
+				s.disconnect()
+			}
+		}
 		if s.fd < 0 {
 			if err := l.connect(i); err != nil {
 				l.finish(i, refusal(err), now)
@@ -230,7 +239,7 @@ func (l *loop) free(i int32, now time.Duration, disconnect bool) {
 		l.shut = append(l.shut, i)
 		return
 	}
-	s.state = slotFree
+	s.state, s.used = slotFree, now
 	l.open = append(l.open, i)
 }
 

@@ -2,6 +2,7 @@ package load
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -48,5 +49,32 @@ func TestAnIdleConnectionThatTheServerEndsIsMadeAgain(t *testing.T) {
 	engines[0].close()
 	if got := reportOf(r.o, r.ledger); got.Requests != 2 || got.Failed != 0 || asked.Load() != 2 {
 		t.Errorf("%d asked, %+v", asked.Load(), got)
+	}
+}
+
+// All connections are made before the first request is due. The server ends those that nobody uses, and the loop has not heard of it when it
+// sends.
+func TestAConnectionThatWasEndedBeforeItWasUsedIsMadeAgain(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const lanes = 5
+	r, engines := loops(t, Options{URL: "http://" + l.Addr().String(), Rate: 1000, Count: 20, InFlight: lanes})
+	for range lanes {
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") })}
+	defer server.Close()
+	go server.Serve(l)
+	r.begin = r.begin.Add(-10 * time.Millisecond) // some are due already
+	engines[0].send(t.Context())
+	engines[0].close()
+	if got := reportOf(r.o, r.ledger); got.Requests != 20 || got.Failed != 0 {
+		t.Errorf("%+v", got)
 	}
 }

@@ -11,8 +11,9 @@ import (
 type slot struct {
 	fd    int // -1: not connected
 	state slotState
-	round int32 // how many connections it has had; tells their events apart
-	busy  bool  // it has a request
+	round int32         // how many connections it has had; tells their events apart
+	busy  bool          // it has a request
+	used  time.Duration // when its last request ended; -rested: it has had none
 
 	ticket  ticket
 	sent    time.Duration
