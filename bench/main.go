@@ -67,7 +67,6 @@ func run(ctx context.Context, names []string) error {
 	benchmarks := []benchmark{
 		{"start", start, false}, {"trees", forests, false}, {"log", history, false}, {"serving", serving, false}, {"proxy", proxying, false}, {"survive", surviving, false},
 		{"log10m", askingTenMillion, true}, {"release judge", judging, false}, {"release tick", ticking, false}, {"release broken", brokenReleases, false},
-		{"release kill", killed, true},
 	}
 	for _, t := range survival {
 		benchmarks = append(benchmarks, benchmark{"survive " + t.name, t.alone, true})

@@ -38,6 +38,16 @@ func (c *cli) releases(ctx context.Context, say *speaker) (*api.Client, func(), 
 	return control.Client, func() { control.Close() }, nil
 }
 
+// release asks for one.
+func (c *cli) release(ctx context.Context, say *speaker, id string) (api.Release, error) {
+	client, done, err := c.releases(ctx, say)
+	if err != nil {
+		return api.Release{}, err
+	}
+	defer done()
+	return client.Release(ctx, id)
+}
+
 type releaseStartCmd struct {
 	Name      string `arg:"" help:"Name of the template, under releases in the server's file."`
 	Why       string `placeholder:"TEXT" help:"The reason, for the history."`

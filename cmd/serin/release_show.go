@@ -19,12 +19,7 @@ type releaseStatusCmd struct {
 
 // Run shows how a release stands.
 func (s *releaseStatusCmd) Run(ctx context.Context, c *cli, say *speaker) error {
-	client, done, err := c.releases(ctx, say)
-	if err != nil {
-		return err
-	}
-	defer done()
-	r, err := client.Release(ctx, s.ID)
+	r, err := c.release(ctx, say, s.ID)
 	if err != nil {
 		return err
 	}
@@ -37,12 +32,7 @@ type releaseShowCmd struct {
 
 // Run shows all of a release.
 func (s *releaseShowCmd) Run(ctx context.Context, c *cli, say *speaker) error {
-	client, done, err := c.releases(ctx, say)
-	if err != nil {
-		return err
-	}
-	defer done()
-	r, err := client.Release(ctx, s.ID)
+	r, err := c.release(ctx, say, s.ID)
 	if err != nil {
 		return err
 	}

@@ -195,8 +195,8 @@ func (f *fate) ended(w *world, what string) {
 	}
 }
 
-// threeModels are the documents and blobs of a registry with versions 1 to 3 of m, of which 1 is champion and 2 candidate.
-func threeModels(t *testing.T) (*memory, store.Blobs) {
+// withModels is a data directory with versions 1 to 3 of m, of which 1 is champion and 2 candidate. The caller closes it.
+func withModels(t *testing.T) (Options, *dataDir) {
 	t.Helper()
 	o := options(t.TempDir())
 	o.Create = true
@@ -208,6 +208,13 @@ func threeModels(t *testing.T) (*memory, store.Blobs) {
 	}
 	_, err = d.registry.MoveAlias(t.Context(), registry.AliasMove{Model: "m", Alias: "candidate", To: 2, By: "test"})
 	must(t, err)
+	return o, d
+}
+
+// threeModels are the documents and blobs of a registry with versions 1 to 3 of m, of which 1 is champion and 2 candidate.
+func threeModels(t *testing.T) (*memory, store.Blobs) {
+	t.Helper()
+	o, d := withModels(t)
 	m := newMemory()
 	must(t, d.state.View(t.Context(), func(r store.Reader) error {
 		return r.Scan("", func(doc store.Doc) error {

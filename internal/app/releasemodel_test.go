@@ -22,16 +22,7 @@ releases:
 // released is a server whose service m has version 1 as champion, and 2 as candidate.
 func released(t *testing.T) *moving {
 	t.Helper()
-	o := options(t.TempDir())
-	o.Create = true
-	d, _, err := hold(t.Context(), o)
-	must(t, err)
-	models := &running{dir: o.DataDir, client: inProcess(o, d)}
-	for v := 1; v <= 3; v++ {
-		models.importStump(t, float64(v))
-	}
-	_, err = d.registry.MoveAlias(t.Context(), registry.AliasMove{Model: "m", Alias: "candidate", To: 2, By: "test"})
-	must(t, err)
+	o, d := withModels(t)
 	must(t, d.Close())
 	c := readText(t, modelText)
 	onAnyPort(c)

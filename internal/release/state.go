@@ -180,10 +180,7 @@ func (s *State) step() *PlanStep {
 }
 
 // StepName tells people which step a release is at.
-func (s *State) StepName() string { return s.stepName() }
-
-// stepName is StepName.
-func (s *State) stepName() string {
+func (s *State) StepName() string {
 	p := s.step()
 	if p == nil {
 		return "the end of the plan"

@@ -135,7 +135,7 @@ func (t *turn) enter(at int) {
 	s := &t.state
 	s.At, s.Elapsed = at, 0
 	for step := s.step(); step != nil && (step.Kind == SetWeight || step.Kind == Mirror); step = s.step() {
-		t.tell(Advance, "it is at "+s.stepName())
+		t.tell(Advance, "it is at "+s.StepName())
 		s.At++
 	}
 	if s.step() == nil {
@@ -143,7 +143,7 @@ func (t *turn) enter(at int) {
 		t.promote("every step of the plan is done")
 		return
 	}
-	t.tell(Advance, "it is at "+s.stepName())
+	t.tell(Advance, "it is at "+s.StepName())
 }
 
 // promote makes what the promotion takes due.
@@ -239,7 +239,7 @@ func (t *turn) failed(e Effect, why string) {
 func (t *turn) taken() {
 	s := &t.state
 	s.seen, s.Lasting = t.now, nil // nobody knows what was said meanwhile
-	t.tell(Restarted, "whoever ran it was gone; it is taken up at "+s.stepName())
+	t.tell(Restarted, "whoever ran it was gone; it is taken up at "+s.StepName())
 	if s.Phase != Running {
 		return // what is due goes on
 	}
@@ -282,7 +282,7 @@ func (t *turn) command(c Command) error {
 			return not()
 		}
 		if step := s.step(); step == nil || step.Kind != Approval {
-			return fault.Conflictf("release %s is at %s, which waits for nobody's approval", s.ID, s.stepName()).WithHint(seen, s.ID)
+			return fault.Conflictf("release %s is at %s, which waits for nobody's approval", s.ID, s.StepName()).WithHint(seen, s.ID)
 		}
 		t.tell(Approved, fmt.Sprintf("%s approves: %s", c.By, why))
 		t.waive()

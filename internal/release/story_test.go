@@ -161,9 +161,9 @@ func (s *story) wait(d time.Duration) {
 
 func (s *story) standing() string {
 	if s.state.Held != "" {
-		return "held at " + s.state.stepName()
+		return "held at " + s.state.StepName()
 	}
-	return string(s.state.Phase) + " at " + s.state.stepName()
+	return string(s.state.Phase) + " at " + s.state.StepName()
 }
 
 // finish does what is due; the first hook or alias fails, if why says so.
