@@ -95,7 +95,7 @@ type ReleaseMetric struct {
 	Better string `yaml:"better" jsonschema:"enum=higher,enum=lower" jsonschema_description:"Of value with vs: which way is better. Elsewhere max and min say it. Default: higher."`
 
 	MinSample int           `yaml:"minSample" jsonschema:"default=300,minimum=1,maximum=1000000000" jsonschema_description:"How many observations of each variant it takes before anything is said; of expression: of those that it names. More errors than stable's are found with fewer."`
-	Maturity  time.Duration `yaml:"maturity" jsonschema_description:"Of accuracy and value: only decisions that are as old as this count, by what came back for them until then. 0s to 90d. Default: 0s."`
+	Maturity  time.Duration `yaml:"maturity" jsonschema_description:"Of accuracy and value: only decisions that are as old as this count, by what came back for them until then. 0s to 7d, as what comes back later does not count. Default: 0s."`
 
 	Expr   string        `yaml:"expr" jsonschema:"maxLength=4096,example=candidate.errors < 2*stable.errors && candidate.latency.p99 < 0.5" jsonschema_description:"Of expression: a condition in CEL that holds while the candidate is good. Latencies are in seconds. It knows nothing of chance: no rate of false rollbacks is promised of it."`
 	Query  string        `yaml:"query" jsonschema:"maxLength=8192" jsonschema_description:"Of query: what the server is asked, in PromQL. It gives one number, which is held to max or min. It knows nothing of chance either."`

@@ -17,7 +17,7 @@ const (
 	minQuantile = 0.5
 	maxQuantile = 0.999
 	maxSample   = 1_000_000_000
-	maxMaturity = 90 * 24 * time.Hour
+	maxMaturity = 7 * 24 * time.Hour // measure.Window: what comes back later is late, and does not count
 	maxFor      = 30 * 24 * time.Hour
 	maxExpr     = 4096
 	maxQuery    = 8192
@@ -101,7 +101,7 @@ func (r metricReader) check() {
 	case release.Errors, release.Fallbacks, release.Accuracy, release.Agreement:
 	}
 	inRange(r.doc, r.at+".minSample", m.MinSample, 1, maxSample)
-	r.span(".maturity", m.Maturity, 0, maxMaturity, "0s to 90d")
+	r.span(".maturity", m.Maturity, 0, maxMaturity, "0s to 7d, as what comes back later does not count")
 	if m.Versus != "" || r.doc.Has(r.at+".vs") {
 		r.versus()
 	} else {
